@@ -1,0 +1,54 @@
+# Headrace: every command a person needs. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down test check lint generate lock bench bench-handbook
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Stale when a lock file changes, so a pull that moves a pin reinstalls.
+INSTALLED := $(VENV)/.installed
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(INSTALLED)  ## Make the virtual environment from the hash-pinned lock file
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "Headrace needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(INSTALLED)
+
+demo: setup  ## The whole life of a model, on real Kafka and Redis, in under 4 minutes
+	$(BIN)/headrace demo
+
+up: setup  ## Start Kafka, Redis and every service on this machine, and print the addresses
+	$(BIN)/headrace up
+
+down: setup  ## Stop what `make up` started
+	$(BIN)/headrace down
+
+test: check  ## Everything: check, then the whole suite on real Kafka and Redis
+	$(BIN)/pytest
+
+check: lint  ## Lint, types, generated files up to date
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+
+lint: setup  ## Style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+generate: setup  ## Write what is derived from the code: JSON Schemas, the README's picture, tables in docs
+	$(BIN)/python docs/generate.py
+
+lock: setup  ## Resolve the newest versions that pyproject.toml allows into the lock files
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+bench: setup  ## Throughput and latency of the running platform, beside their floors
+	$(BIN)/python -m tests.benchmarks.stream
+
+bench-handbook: setup  ## The card-fraud benchmark through the whole platform (HEADRACE_DATA=folder of data sets)
+	$(BIN)/python -m tests.benchmarks.handbook

@@ -1,0 +1,1 @@
+"""The deployables: one folder each, the same file names inside each."""

@@ -1,0 +1,153 @@
+"""The port to the event log; every adapter passes the same contract suite (tests/contracts/test_bus.py).
+
+Delivery is exactly-once between topics: what a subscription publishes in `commit` becomes visible together with
+its progress, or not at all.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Literal, NamedTuple, Protocol
+
+from shared.contracts.topics import Topic
+
+RECORD_BYTES_MAX = 1_000_000
+"""Largest record on an ordinary topic."""
+DEAD_LETTER_BYTES_MAX = 4_000_000
+"""Largest record on a dead-letter topic: the rejected record in base64, and why."""
+
+
+class BusUnavailableError(Exception):
+    """The log cannot be reached now; nothing was lost, try again."""
+
+
+class FencedError(Exception):
+    """The subscription no longer owns what it polled; its commit was refused and nothing of it became visible.
+
+    Close it and subscribe again: the records come back to whoever owns them now.
+    """
+
+
+class Record(NamedTuple):
+    """A record as read: its place, its bytes, and when it was produced (milliseconds since the epoch)."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    produced_ms: int
+
+
+class Outgoing(NamedTuple):
+    """A record to write."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class TopicPartition(NamedTuple):
+    """One ordered sequence of records."""
+
+    topic: str
+    partition: int
+
+
+class Publisher(Protocol):
+    """Writes records, each acknowledged on its own; a retry inside the client never writes twice."""
+
+    def send(self, outgoing: Outgoing) -> "Future[None]":
+        """Queue one record; the future completes when the log has it, or fails with BusUnavailableError.
+
+        Raises:
+            BusUnavailableError: the queue is full because the log does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Wait for what is queued, then let go."""
+        ...
+
+
+class Subscription(Protocol):
+    """A group's share of some topics, read in order, with progress kept by the log."""
+
+    def poll(self, *, records_max: int, wait_seconds: float, linger_seconds: float = 0.0) -> list[Record]:
+        """Return the next records, at most `records_max`, possibly none.
+
+        Waits up to `wait_seconds` for the first, then up to `linger_seconds` for more.
+
+        Raises:
+            BusUnavailableError: the log cannot be reached.
+        """
+        ...
+
+    def commit(self, outgoing: Sequence[Outgoing] = ()) -> None:
+        """Publish `outgoing` and the progress over everything polled so far, atomically.
+
+        Raises:
+            FencedError: the group has moved on without this subscription; nothing was published.
+            BusUnavailableError: the outcome is unknown; close, subscribe again, and the log tells by what it
+                delivers next.
+        """
+        ...
+
+    def lag(self) -> int | None:
+        """Return how many records wait in the partitions this subscription owns; None until it owns any."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group; what was polled and not committed is delivered again."""
+        ...
+
+
+class Tail(Protocol):
+    """Reads every partition of some topics without a group: each tail sees every committed record."""
+
+    def poll(self, *, wait_seconds: float, records_max: int = 10_000) -> list[Record]:
+        """Return the next committed records, possibly none; raises BusUnavailableError."""
+        ...
+
+    def caught_up(self) -> bool:
+        """Tell whether everything written before this tail was opened has been returned."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
+        ...
+
+
+class Bus(Protocol):
+    """The event log."""
+
+    def create_topics(self, topics: Iterable[Topic]) -> None:
+        """Create the topics that are missing, and the dead-letter topics of those that are read."""
+        ...
+
+    def publisher(self) -> Publisher:
+        """Open a publisher."""
+        ...
+
+    def subscribe(self, group: str, topics: Sequence[str], *, instance: str) -> Subscription:
+        """Join `group` on `topics`, from the oldest record where the group has no progress yet.
+
+        instance: names this member across restarts, so that a successor takes over at once and a transaction its
+            predecessor left open is aborted. Two live members must not share it.
+        """
+        ...
+
+    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"]) -> Tail:
+        """Open a tail that starts at the oldest record, or behind the newest."""
+        ...
+
+    def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """Return how many records `group` has not yet committed, by partition, seen from outside."""
+        ...
+
+    def reachable(self) -> bool:
+        """Tell whether the log answers now; asks it."""
+        ...
+
+    def close(self) -> None:
+        """Close everything opened through this bus."""
+        ...

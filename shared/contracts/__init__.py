@@ -1,0 +1,1 @@
+"""Events and topics: the one definition of what travels between services."""

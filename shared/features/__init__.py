@@ -1,0 +1,1 @@
+"""What a feature is, and the arithmetic that computes it, online and offline."""

@@ -1,0 +1,1 @@
+"""The feature sets that ship: one file a mission."""

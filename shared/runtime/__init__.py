@@ -1,0 +1,1 @@
+"""What every service runs on: the loop, settings, logs, metrics, health, clock."""

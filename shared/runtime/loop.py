@@ -1,0 +1,208 @@
+"""The consume-transform-produce loop: the one way a service reads a topic and answers on another.
+
+Each batch is read, decoded, handled and committed with its results in one transaction. A record that cannot be
+decoded goes to its dead-letter topic in the same transaction. A neighbour that is away is waited for; a batch that
+lost its partitions is given up and read again by whoever owns them now.
+"""
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from shared.bus.base import Bus, BusUnavailableError, FencedError, Outgoing, Record, Subscription
+from shared.contracts import codec
+from shared.contracts.codec import BadRecordError
+from shared.contracts.events import Event
+from shared.contracts.topics import BY_NAME, TOPICS
+from shared.runtime import metrics
+from shared.runtime.clock import Clock
+from shared.runtime.dead_letters import dead_letter
+from shared.runtime.logs import fields
+from shared.store.base import StoreUnavailableError
+
+log = logging.getLogger(__name__)
+
+
+class Delivery(NamedTuple):
+    """One decoded event and the record it came in."""
+
+    record: Record
+    event: Event
+
+
+Handler = Callable[[Sequence[Delivery]], Sequence[Outgoing]]
+"""A batch in arrival order to the records that answer it.
+
+May raise StoreUnavailableError or BusUnavailableError, after which it is called again with the same batch: calling
+it twice must change nothing more than calling it once.
+"""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a loop gathers its batches.
+
+    records_max: most records in one batch.
+    linger_seconds: how long to gather after the first record; 0 handles what is there at once.
+    """
+
+    records_max: int = 500
+    linger_seconds: float = 0.0
+    poll_seconds: float = 0.2
+    backoff_seconds_max: float = 5.0
+
+
+class Loop:
+    """A worker that runs a handler over a group's share of some topics."""
+
+    def __init__(  # noqa: PLR0913 - each is a separate choice of the service
+        self,
+        *,
+        service: str,
+        name: str,
+        bus: Bus,
+        topics: Sequence[str],
+        handler: Handler,
+        clock: Clock,
+        instance: str,
+        options: LoopOptions = LoopOptions(),
+        wait_until: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Wire the loop; `run` starts it.
+
+        wait_until: no record is read while this tells a problem.
+        """
+        self.name = name
+        self._service = service
+        self._bus = bus
+        self._topics = tuple(topics)
+        self._handler = handler
+        self._clock = clock
+        self._instance = instance
+        self._options = options
+        self._wait_until = wait_until
+        self._problem: str | None = "not started"
+        self._stop = threading.Event()
+
+    @property
+    def group(self) -> str:
+        """The consumer group: the service, and the loop where a service has several."""
+        return f"headrace-{self._service}-{self.name}"
+
+    def problem(self) -> str | None:
+        return self._problem
+
+    def run(self, stop: threading.Event) -> None:
+        self._stop = stop
+        while not stop.is_set():
+            try:
+                subscription = self._retrying("kafka", BusUnavailableError)(self._subscribe)
+            except BusUnavailableError:
+                break  # only when told to stop while waiting
+            try:
+                self._work(subscription)
+            except FencedError as error:
+                metrics.LOOP_FENCED.labels(self._service).inc()
+                log.info("%s: %s", self.name, error)
+            except BusUnavailableError as error:
+                self._say_waiting("kafka", error)
+                stop.wait(min(1.0, self._options.backoff_seconds_max))
+            finally:
+                subscription.close()
+        self._problem = "stopped"
+
+    def _subscribe(self) -> Subscription:
+        self._bus.create_topics(TOPICS)
+        return self._bus.subscribe(self.group, self._topics, instance=f"{self._service}-{self.name}-{self._instance}")
+
+    def _work(self, subscription: Subscription) -> None:
+        options = self._options
+        while not self._stop.is_set():
+            self._problem = self._wait_until()
+            if self._problem is not None:
+                self._stop.wait(options.poll_seconds)
+                continue
+            records = subscription.poll(
+                records_max=options.records_max,
+                wait_seconds=options.poll_seconds,
+                linger_seconds=options.linger_seconds,
+            )
+            lag = subscription.lag()
+            if lag is not None:
+                metrics.LOOP_LAG_RECORDS.labels(self._service, self.name).set(lag)
+            elif not records:
+                self._problem = "waiting for partitions"
+            if records:
+                self._handle(subscription, records)
+
+    def _handle(self, subscription: Subscription, records: Sequence[Record]) -> None:
+        started = self._clock.monotonic_seconds()
+        deliveries, rejected = self._decoded(records)
+        try:
+            outgoing = self._retrying("neighbour", (StoreUnavailableError, BusUnavailableError))(
+                self._handler, deliveries
+            )
+        except (StoreUnavailableError, BusUnavailableError):
+            return  # only when told to stop while waiting: not committed, so read again after the restart
+        subscription.commit([*outgoing, *rejected])
+        self._count(records, [*outgoing, *rejected])
+        metrics.LOOP_BATCH_SECONDS.labels(self._service, self.name).observe(self._clock.monotonic_seconds() - started)
+
+    def _decoded(self, records: Sequence[Record]) -> tuple[list[Delivery], list[Outgoing]]:
+        deliveries: list[Delivery] = []
+        rejected: list[Outgoing] = []
+        for record in records:
+            try:
+                event = codec.decode_record(BY_NAME[record.topic], record.key, record.value)
+            except BadRecordError as error:
+                metrics.DEAD_LETTERS.labels(self._service, record.topic, error.error).inc()
+                log.warning(
+                    "record rejected: %s",
+                    error,
+                    **fields(
+                        topic=record.topic,
+                        partition=record.partition,
+                        offset=record.offset,
+                        error=error.error,
+                    ),
+                )
+                rejected.append(dead_letter(self._service, record, error, self._clock.now()))
+            else:
+                deliveries.append(Delivery(record, event))
+        return deliveries, rejected
+
+    def _count(self, records: Sequence[Record], published: Sequence[Outgoing]) -> None:
+        for topic, group in itertools.groupby(sorted(record.topic for record in records)):
+            metrics.RECORDS_CONSUMED.labels(self._service, topic).inc(len(list(group)))
+        for topic, group in itertools.groupby(sorted(outgoing.topic for outgoing in published)):
+            metrics.RECORDS_PUBLISHED.labels(self._service, topic).inc(len(list(group)))
+
+    def _retrying(self, neighbour: str, errors: type[Exception] | tuple[type[Exception], ...]) -> Retrying:
+        def before_sleep(state: RetryCallState) -> None:
+            outcome = state.outcome
+            self._say_waiting(neighbour, outcome.exception() if outcome else None)
+
+        return Retrying(
+            retry=retry_if_exception_type(errors),
+            wait=wait_random_exponential(multiplier=0.1, max=self._options.backoff_seconds_max),
+            stop=stop_when_event_set(self._stop),
+            sleep=self._stop.wait,
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+
+    def _say_waiting(self, neighbour: str, error: BaseException | None) -> None:
+        self._problem = str(error)
+        metrics.LOOP_RETRIES.labels(self._service, neighbour).inc()
+        log.warning("%s waits: %s", self.name, error)

@@ -1,0 +1,128 @@
+"""Every metric of the platform, in one list; docs/metrics.md is generated from it."""
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+REGISTRY = CollectorRegistry()
+
+_LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+RECORDS_CONSUMED = Counter(
+    "headrace_records_consumed_total", "Records read and committed.", ["service", "topic"], registry=REGISTRY
+)
+RECORDS_PUBLISHED = Counter(
+    "headrace_records_published_total",
+    "Records written and committed.",
+    ["service", "topic"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS = Counter(
+    "headrace_dead_letters_total",
+    "Records rejected to a dead-letter topic.",
+    ["service", "topic", "error"],
+    registry=REGISTRY,
+)
+LOOP_RETRIES = Counter(
+    "headrace_loop_retries_total",
+    "Batches tried again because a neighbour was away.",
+    ["service", "neighbour"],
+    registry=REGISTRY,
+)
+LOOP_FENCED = Counter(
+    "headrace_loop_fenced_total",
+    "Batches given up because the group was rebalanced.",
+    ["service"],
+    registry=REGISTRY,
+)
+LOOP_LAG_RECORDS = Gauge(
+    "headrace_loop_lag_records",
+    "Records waiting in the partitions this process owns.",
+    ["service", "loop"],
+    registry=REGISTRY,
+)
+LOOP_BATCH_SECONDS = Histogram(
+    "headrace_loop_batch_seconds",
+    "From a batch read to the batch committed.",
+    ["service", "loop"],
+    buckets=_LATENCY_SECONDS,
+    registry=REGISTRY,
+)
+INGESTED = Counter(
+    "headrace_ingested_total",
+    "Events taken in over REST, by outcome.",
+    ["topic", "outcome"],
+    registry=REGISTRY,
+)
+INGEST_SECONDS = Histogram(
+    "headrace_ingest_seconds",
+    "From a request read to its events acknowledged by the log.",
+    ["topic"],
+    buckets=_LATENCY_SECONDS,
+    registry=REGISTRY,
+)
+DUPLICATES = Counter(
+    "headrace_duplicates_total",
+    "Events that had been applied before and changed nothing.",
+    ["topic"],
+    registry=REGISTRY,
+)
+LATE_EVENTS = Counter(
+    "headrace_late_events_total",
+    "Events older than the newest one of their entity.",
+    ["topic"],
+    registry=REGISTRY,
+)
+COMPACTIONS = Counter(
+    "headrace_compactions_total", "Entity states rewritten without what no window reaches.", registry=REGISTRY
+)
+UNMATCHED_LABELS = Counter(
+    "headrace_unmatched_labels_total",
+    "Labels of payments that were not found.",
+    ["service"],
+    registry=REGISTRY,
+)
+DECISIONS = Counter("headrace_decisions_total", "Decisions made.", ["decision", "degraded", "path"], registry=REGISTRY)
+DECISION_SECONDS = Histogram(
+    "headrace_decision_seconds",
+    "From a payment produced to its decision committed; over REST, the whole call.",
+    ["path"],
+    buckets=_LATENCY_SECONDS,
+    registry=REGISTRY,
+)
+MODEL_VERSION = Gauge(
+    "headrace_model_version",
+    "Version of the model that decides; 0 when there is none.",
+    ["model"],
+    registry=REGISTRY,
+)
+MODEL_LOAD_FAILURES = Counter(
+    "headrace_model_load_failures_total",
+    "Promoted models that could not be put into service.",
+    ["model"],
+    registry=REGISTRY,
+)
+ARCHIVED_ROWS = Counter("headrace_archived_rows_total", "Rows written to the archive.", ["topic"], registry=REGISTRY)
+TRAININGS = Counter("headrace_trainings_total", "Training runs, by outcome.", ["model", "outcome"], registry=REGISTRY)
+TRAINING_SECONDS = Histogram(
+    "headrace_training_seconds",
+    "Length of a training run.",
+    ["model"],
+    buckets=(1, 2, 5, 10, 20, 60, 300, 1800),
+    registry=REGISTRY,
+)
+DRIFT_STATISTIC = Gauge(
+    "headrace_drift_statistic", "Latest value of a drift signal.", ["model", "signal"], registry=REGISTRY
+)
+DRIFT_ALARMS = Counter("headrace_drift_alarms_total", "Drift alarms raised.", ["model", "signal"], registry=REGISTRY)
+
+
+def exposition() -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,140 @@
+"""A running service: its workers in threads, its HTTP server in front, an orderly stop on SIGTERM.
+
+A worker that ends with an exception is a bug: the process says so and exits with status 1.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+from shared.runtime import metrics
+from shared.runtime.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS_MAX = 30.0
+
+
+class Worker(Protocol):
+    """Something that works in a thread of its own until told to stop."""
+
+    name: str
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then finish what is in hand and return."""
+        ...
+
+    def problem(self) -> str | None:
+        """Tell in one line why this worker is not ready; None when it is."""
+        ...
+
+
+@dataclass
+class Service:
+    """What `build` returns: everything wired, nothing started.
+
+    checks: name → function that tells in one line what is missing, or None.
+    closers: called in order after every worker has stopped.
+    """
+
+    name: str
+    app: FastAPI
+    workers: tuple[Worker, ...] = ()
+    checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+    closers: tuple[Callable[[], None], ...] = ()
+    stop: threading.Event = field(default_factory=threading.Event)
+    failed: threading.Event = field(default_factory=threading.Event)
+    on_failure: Callable[[], None] = lambda: None
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def problems(self) -> dict[str, str]:
+        """Return what keeps this service from being ready, by name."""
+        named = {worker.name: worker.problem for worker in self.workers} | self.checks
+        return {name: text for name, check in named.items() if (text := check()) is not None}
+
+    def start(self) -> None:
+        """Start every worker."""
+        for worker in self.workers:
+            thread = threading.Thread(target=self._run, args=(worker,), name=f"{self.name}-{worker.name}")
+            thread.start()
+            self._threads.append(thread)
+
+    def shut_down(self) -> None:
+        """Stop every worker, wait for it, and close what was opened."""
+        self.stop.set()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS_MAX)
+            if thread.is_alive():
+                log.error("worker %s did not stop within %s s", thread.name, STOP_SECONDS_MAX)
+                self.failed.set()
+        for close in self.closers:
+            close()
+
+    def _run(self, worker: Worker) -> None:
+        try:
+            worker.run(self.stop)
+        except Exception:
+            log.exception("worker %s failed; the process stops", worker.name)
+            self.failed.set()
+            self.on_failure()
+
+
+def serve(service: Service, settings: ServiceSettings) -> int:
+    """Run `service` until SIGTERM or SIGINT; return the process's exit status."""
+    add_operations_endpoints(service)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            service.app,
+            host=settings.headrace_http_host,
+            port=settings.headrace_http_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=10,
+        )
+    )
+
+    def stop_serving() -> None:
+        server.should_exit = True
+
+    service.on_failure = stop_serving
+    server.run()
+    return 1 if service.failed.is_set() else 0
+
+
+def add_operations_endpoints(service: Service) -> None:
+    """Add /health/live, /health/ready and /metrics, and tie the workers to the app's life."""
+    app = service.app
+
+    @app.get("/health/live", tags=["operations"])
+    async def live() -> dict[str, str]:
+        """Say that the process runs."""
+        return {"status": "live"}
+
+    @app.get("/health/ready", tags=["operations"])
+    def ready(response: Response) -> dict[str, object]:
+        """Say whether the service can do its work now, and if not, what is missing."""
+        problems = service.problems()
+        response.status_code = 503 if problems else 200
+        return {"status": "waiting" if problems else "ready", "problems": problems}
+
+    @app.get("/metrics", tags=["operations"])
+    async def expose() -> Response:
+        """Return the metrics in Prometheus' text format."""
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    inner = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with inner(app):
+            service.start()
+            yield
+            service.shut_down()
+
+    app.router.lifespan_context = lifespan

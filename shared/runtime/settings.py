@@ -1,0 +1,45 @@
+"""Settings every service shares; each service adds its own in its `settings.py`.
+
+Read from the environment and validated at start. `docs/settings.md` is generated from these classes.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_HOME = Path(".headrace")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs to know. Names are upper case in the environment."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    kafka_bootstrap_servers: Annotated[str, Field(description="Kafka brokers, host:port, comma separated.")] = (
+        "127.0.0.1:9092"
+    )
+    redis_url: Annotated[str, Field(description="Redis or Valkey, redis://host:port/database.")] = (
+        "redis://127.0.0.1:6379/0"
+    )
+    headrace_home: Annotated[
+        Path,
+        Field(description="Folder of the archive and the model registry; shared by scoring and training."),
+    ] = DEFAULT_HOME
+    headrace_instance: Annotated[
+        str,
+        Field(
+            description="Names this process among its replicas and across restarts; two live replicas must differ.",
+            min_length=1,
+        ),
+    ] = "0"
+    headrace_http_host: Annotated[str, Field(description="Address the HTTP server binds to.")] = "127.0.0.1"
+    headrace_http_port: Annotated[int, Field(description="Port of the HTTP server.", ge=1, le=65535)] = 8000
+    headrace_log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
+    headrace_topic_partitions: Annotated[
+        int, Field(description="Partitions of a topic that this platform creates.", ge=1)
+    ] = 4
+    headrace_store_timeout_seconds: Annotated[
+        float, Field(description="A Redis call that takes longer is given up and tried again.", gt=0)
+    ] = 2.0

@@ -1,0 +1,54 @@
+"""The port to the online state; every adapter passes the same contract suite (tests/contracts/test_store.py).
+
+Values are byte strings that only grow by whole appends, so writers need no lock: appends commute.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+
+class StoreUnavailableError(Exception):
+    """The store cannot be reached now; try again."""
+
+
+class Append(NamedTuple):
+    """Bytes to add at the end of a key's value."""
+
+    key: str
+    value: bytes
+
+
+class Store(Protocol):
+    """Keys to byte strings, each key with a time to live.
+
+    Every method raises StoreUnavailableError when the store does not answer.
+    """
+
+    def append_and_read(
+        self, appends: Sequence[Append], reads: Sequence[str], *, expire_after: timedelta
+    ) -> list[bytes]:
+        """Apply every append, then return the whole value of every key in `reads` (empty where there is none).
+
+        One round trip. Each append is atomic; the appended keys live for `expire_after` from now.
+        """
+        ...
+
+    def replace_if_unchanged(self, key: str, *, length: int, value: bytes) -> bool:
+        """Set `key` to `value` if it still is `length` bytes long, keeping its time to live; tell whether it was.
+
+        An append since the caller's read makes the value longer, so it cannot be overwritten.
+        """
+        ...
+
+    def set_if_absent(self, key: str, value: bytes, *, expire_after: timedelta) -> bytes | None:
+        """Set `key` unless it has a value; return the value it had, or None when it was set."""
+        ...
+
+    def reachable(self) -> bool:
+        """Tell whether the store answers now; asks it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
