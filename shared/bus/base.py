@@ -6,7 +6,7 @@ its progress, or not at all.
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from shared.contracts.topics import Topic
 
@@ -39,11 +39,15 @@ class Record(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A record to write."""
+    """A record to write.
+
+    produced_ms: carried over from the record this one answers, so that its age can be told further down; now when None.
+    """
 
     topic: str
     key: bytes
     value: bytes
+    produced_ms: int | None = None
 
 
 class TopicPartition(NamedTuple):
@@ -69,6 +73,7 @@ class Publisher(Protocol):
         ...
 
 
+@runtime_checkable
 class Subscription(Protocol):
     """A group's share of some topics, read in order, with progress kept by the log."""
 

@@ -181,7 +181,8 @@ class KafkaPublisher:
                 )
             )
         acknowledged: Future[None] = Future()
-        sent = _translated(lambda: self._producer.send(outgoing.topic, outgoing.value, outgoing.key))
+        topic, key, value, produced_ms = outgoing
+        sent = _translated(lambda: self._producer.send(topic, value, key, timestamp_ms=produced_ms))
         sent.add_callback(lambda _: acknowledged.set_result(None))
         sent.add_errback(
             lambda error: acknowledged.set_exception(BusUnavailableError(f"Kafka did not acknowledge: {error!r}"))
@@ -258,7 +259,7 @@ class KafkaSubscription:
             return None
         # The high-water mark comes with each fetch; before the first one there is nothing to tell.
         known = [(self._consumer.highwater(place), place) for place in assigned]
-        return sum(max(0, high - self._consumer.position(place)) for high, place in known if high is not None)
+        return sum(max(0, int(high) - int(self._consumer.position(place))) for high, place in known if high is not None)
 
     def close(self) -> None:
         self.closed = True
@@ -308,8 +309,8 @@ class KafkaSubscription:
             self._producer.init_transactions()
         producer = self._producer
         producer.begin_transaction()
-        for topic, key, value in outgoing:
-            producer.send(topic, value, key)
+        for topic, key, value, produced_ms in outgoing:
+            producer.send(topic, value, key, timestamp_ms=produced_ms)
         producer.send_offsets_to_transaction(offsets, self._membership)
         producer.commit_transaction()
 

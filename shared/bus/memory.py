@@ -63,10 +63,11 @@ class MemoryBus:
         return [TopicPartition(topic, p) for topic in topics for p in range(self._partition_count[topic])]
 
     def _append(self, outgoing: Sequence[Outgoing]) -> None:
-        for topic, key, value in outgoing:
+        for topic, key, value, produced_ms in outgoing:
             place = TopicPartition(topic, zlib.crc32(key) % self._partition_count[topic])
             log = self._logs[place]
-            log.append(Record(topic, place.partition, len(log), key, value, int(time.time() * 1000)))
+            at_ms = int(time.time() * 1000) if produced_ms is None else produced_ms
+            log.append(Record(topic, place.partition, len(log), key, value, at_ms))
         self._changed.notify_all()
 
 

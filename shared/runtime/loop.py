@@ -197,10 +197,13 @@ class Loop:
             retry=retry_if_exception_type(errors),
             wait=wait_random_exponential(multiplier=0.1, max=self._options.backoff_seconds_max),
             stop=stop_when_event_set(self._stop),
-            sleep=self._stop.wait,
+            sleep=self._sleep,
             before_sleep=before_sleep,
             reraise=True,
         )
+
+    def _sleep(self, seconds: float) -> None:
+        self._stop.wait(seconds)
 
     def _say_waiting(self, neighbour: str, error: BaseException | None) -> None:
         self._problem = str(error)

@@ -91,7 +91,7 @@ UNMATCHED_LABELS = Counter(
 DECISIONS = Counter("headrace_decisions_total", "Decisions made.", ["decision", "degraded", "path"], registry=REGISTRY)
 DECISION_SECONDS = Histogram(
     "headrace_decision_seconds",
-    "From a payment produced to its decision committed; over REST, the whole call.",
+    "From a payment produced to its decision made; over REST, the whole call.",
     ["path"],
     buckets=_LATENCY_SECONDS,
     registry=REGISTRY,

@@ -5,18 +5,11 @@ Values are byte strings that only grow by whole appends, so writers need no lock
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 
 class StoreUnavailableError(Exception):
     """The store cannot be reached now; try again."""
-
-
-class Append(NamedTuple):
-    """Bytes to add at the end of a key's value."""
-
-    key: str
-    value: bytes
 
 
 class Store(Protocol):
@@ -26,11 +19,12 @@ class Store(Protocol):
     """
 
     def append_and_read(
-        self, appends: Sequence[Append], reads: Sequence[str], *, expire_after: timedelta
+        self, appends: Sequence[tuple[str, bytes]], reads: Sequence[str], *, expire_after: timedelta
     ) -> list[bytes]:
-        """Apply every append, then return the whole value of every key in `reads` (empty where there is none).
+        """Apply every append (a key, and bytes to add at its end), then return the value of every key in `reads`.
 
-        One round trip. Each append is atomic; the appended keys live for `expire_after` from now.
+        One round trip; a key without a value reads as empty. Each append is atomic, and its key lives for
+        `expire_after` from now.
         """
         ...
 

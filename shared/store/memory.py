@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from shared.runtime.clock import Clock
-from shared.store.base import Append
 
 
 class MemoryStore:
@@ -18,7 +17,7 @@ class MemoryStore:
         self._expiries: dict[str, datetime] = {}
 
     def append_and_read(
-        self, appends: Sequence[Append], reads: Sequence[str], *, expire_after: timedelta
+        self, appends: Sequence[tuple[str, bytes]], reads: Sequence[str], *, expire_after: timedelta
     ) -> list[bytes]:
         with self._lock:
             for key, value in appends:

@@ -8,7 +8,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.store.base import Append, StoreUnavailableError
+from shared.store.base import StoreUnavailableError
 
 T = TypeVar("T")
 
@@ -37,13 +37,13 @@ class RedisStore:
         self._replace = self._redis.register_script(_REPLACE_IF_UNCHANGED)
 
     def append_and_read(
-        self, appends: Sequence[Append], reads: Sequence[str], *, expire_after: timedelta
+        self, appends: Sequence[tuple[str, bytes]], reads: Sequence[str], *, expire_after: timedelta
     ) -> list[bytes]:
         def round_trip() -> list[bytes]:
             pipeline = self._redis.pipeline(transaction=False)
             for key, value in appends:
                 pipeline.append(key, value)
-            for key in dict.fromkeys(append.key for append in appends):
+            for key in dict.fromkeys(key for key, _ in appends):
                 pipeline.pexpire(key, expire_after)
             for key in reads:
                 pipeline.get(key)
@@ -56,7 +56,8 @@ class RedisStore:
         return _translated(lambda: bool(self._replace(keys=[key], args=[length, value])))
 
     def set_if_absent(self, key: str, value: bytes, *, expire_after: timedelta) -> bytes | None:
-        return _translated(lambda: self._redis.set(key, value, nx=True, get=True, px=expire_after))
+        present: bytes | None = _translated(lambda: self._redis.set(key, value, nx=True, get=True, px=expire_after))
+        return present
 
     def reachable(self) -> bool:
         try:

@@ -1,0 +1,1 @@
+"""Payments and labels in, feature vectors out; the windows live in the store."""

@@ -1,0 +1,15 @@
+"""Settings of the features service."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.runtime.settings import ServiceSettings
+
+
+class FeaturesSettings(ServiceSettings):
+    """What the features service needs to know."""
+
+    headrace_features_batch_records: Annotated[
+        int, Field(description="Most records handled in one Kafka transaction.", ge=1)
+    ] = 500

@@ -1,0 +1,1 @@
+"""Feature vectors in, decisions out, with whichever model is in service."""

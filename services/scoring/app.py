@@ -1,0 +1,46 @@
+"""Wires the scoring service."""
+
+from fastapi import FastAPI
+
+from services.scoring.champion import Champion
+from services.scoring.handlers import ScoringHandler
+from services.scoring.settings import ScoringSettings
+from shared.bus.base import Bus
+from shared.contracts.topics import FEATURES
+from shared.models.manifest import MODEL_NAME
+from shared.models.registry import Registry
+from shared.runtime.clock import Clock
+from shared.runtime.loop import Loop, LoopOptions
+from shared.runtime.service import Service
+from shared.store.base import Store
+
+SERVICE = "scoring"
+
+
+def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Service:
+    """Return the service, wired and not started."""
+    champion = Champion(
+        bus,
+        Registry(settings.headrace_home / "registry"),
+        model_name=MODEL_NAME,
+        retry_seconds=settings.headrace_scoring_model_retry_seconds,
+    )
+    handler = ScoringHandler(lambda: champion.model, fallback=settings.headrace_scoring_fallback, clock=clock)
+    loop = Loop(
+        service=SERVICE,
+        name="decisions",
+        bus=bus,
+        topics=[FEATURES.name],
+        handler=handler,
+        clock=clock,
+        instance=settings.headrace_instance,
+        options=LoopOptions(records_max=settings.headrace_scoring_batch_records),
+        wait_until=champion.problem,
+    )
+    return Service(
+        name=SERVICE,
+        app=FastAPI(title="Headrace scoring", description="Payments in, decisions out."),
+        workers=(champion, loop),
+        checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
+        closers=(bus.close, store.close),
+    )

@@ -1,0 +1,82 @@
+from datetime import timedelta
+
+from services.features.handlers import FeaturesHandler
+from shared.bus.base import Record
+from shared.contracts import codec
+from shared.contracts.events import Event, FeatureVector
+from shared.features.catalog.fraud import FRAUD
+from shared.features.engine import Arrival, FeatureEngine
+from shared.features.state import REST_ORIGIN
+from shared.runtime.clock import SystemClock
+from shared.runtime.loop import Delivery
+from shared.store.memory import MemoryStore
+from tests.events import label, payment
+
+DAY = timedelta(days=1)
+COUNT_30D = FRAUD.feature_names.index("card_count_30d")
+MERCHANT_FRAUD_30D = FRAUD.feature_names.index("merchant_fraud_rate_30d_delay_7d")
+
+
+def new_handler() -> tuple[FeaturesHandler, MemoryStore]:
+    store = MemoryStore(SystemClock())
+    return FeaturesHandler(FeatureEngine(FRAUD), store), store
+
+
+def vectors(handler: FeaturesHandler, *events: Event, first_offset: int) -> list[FeatureVector]:
+    batch = [Delivery(Record("", 0, first_offset + at, b"", b"", 0), event) for at, event in enumerate(events)]
+    return [codec.decode(FeatureVector, outgoing.value) for outgoing in handler(batch)]
+
+
+def test_the_same_payment_at_another_place_on_the_log_is_not_answered_again() -> None:
+    handler, _ = new_handler()
+    assert len(vectors(handler, payment("a"), first_offset=0)) == 1
+    assert vectors(handler, payment("a"), first_offset=1) == []
+    assert len(vectors(handler, payment("a"), first_offset=0)) == 1  # the same place: its answer was never committed
+
+
+def test_a_payment_scored_over_rest_is_answered_once_when_the_log_brings_it() -> None:
+    handler, store = new_handler()
+    engine = FeatureEngine(FRAUD)
+    vectors(handler, payment("before"), first_offset=0)
+    plan = engine.plan([Arrival(payment("a", after=DAY), REST_ORIGIN)])
+    over_rest = engine.vectors(plan, store.append_and_read(plan.appends, plan.reads, expire_after=DAY)).values
+    (from_log,) = vectors(handler, payment("a", after=DAY), first_offset=1)
+    assert from_log.values == over_rest[0].tolist()
+    assert vectors(handler, payment("a", after=DAY), first_offset=2) == []
+
+
+def test_a_label_that_overtook_its_payment_still_reaches_the_merchant() -> None:
+    handler, _ = new_handler()
+    fraud = payment("fraud")
+    vectors(handler, label(fraud, known_after=DAY), first_offset=0)
+    vectors(handler, fraud, first_offset=1)
+    (later,) = vectors(handler, payment("later", after=8 * DAY, card_id="card-2"), first_offset=2)
+    assert later.values[MERCHANT_FRAUD_30D] == 1.0
+
+
+def test_a_label_does_not_change_what_was_served_before_it_was_known() -> None:
+    handler, _ = new_handler()
+    fraud = payment("fraud")
+    vectors(handler, fraud, label(fraud, known_after=20 * DAY), first_offset=0)
+    (before,) = vectors(handler, payment("early", after=10 * DAY, card_id="card-2"), first_offset=2)
+    (after,) = vectors(handler, payment("later", after=21 * DAY, card_id="card-2"), first_offset=3)
+    assert before.values[MERCHANT_FRAUD_30D] == 0.0
+    assert after.values[MERCHANT_FRAUD_30D] == 0.5  # two payments in the window, one of them known to be fraud
+
+
+def test_old_records_are_dropped_and_vectors_stay_right() -> None:
+    handler, store = new_handler()
+    for number in range(300):
+        (latest,) = vectors(handler, payment(f"t{number}", after=number * DAY), first_offset=number)
+    assert latest.values[COUNT_30D] == 30
+    assert max(len(value) for value in store._values.values()) < 60 * 48
+
+
+def test_an_event_that_arrives_late_is_computed_as_of_its_own_time_and_corrects_later_reads() -> None:
+    handler, _ = new_handler()
+    vectors(handler, payment("first"), first_offset=0)
+    vectors(handler, payment("third", after=3 * DAY), first_offset=1)
+    (late,) = vectors(handler, payment("second", after=2 * DAY), first_offset=2)
+    (fourth,) = vectors(handler, payment("fourth", after=4 * DAY), first_offset=3)
+    assert late.values[COUNT_30D] == 2  # it does not see the payment that happened after it
+    assert fourth.values[COUNT_30D] == 4
