@@ -1,5 +1,7 @@
 """Every metric of the platform, in one list; docs/metrics.md is generated from it."""
 
+from typing import NamedTuple
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -8,6 +10,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.metrics import MetricWrapperBase
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REGISTRY = CollectorRegistry()
@@ -126,3 +129,27 @@ DRIFT_ALARMS = Counter("headrace_drift_alarms_total", "Drift alarms raised.", ["
 def exposition() -> bytes:
     """Return all metrics in Prometheus' text format."""
     return generate_latest(REGISTRY)
+
+
+class Described(NamedTuple):
+    """What a metric is, for the docs and for checks of dashboards and alerts."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+def described() -> list[Described]:
+    """Return every metric defined here, in order."""
+    own = [value for value in globals().values() if isinstance(value, MetricWrapperBase)]
+    families = [(metric, next(iter(metric.describe()))) for metric in own]
+    return [
+        Described(
+            family.name + ("_total" if family.type == "counter" else ""),
+            family.type,
+            tuple(metric._labelnames),
+            family.documentation,
+        )
+        for metric, family in families
+    ]

@@ -176,7 +176,7 @@ def test_lingering_gathers_a_larger_batch(bus: Bus, source: Topic) -> None:
     subscription.commit()
     writer = threading.Thread(target=write, args=(bus, source, 50))
     writer.start()
-    batch = read(subscription, 50, linger_seconds=5.0)
+    batch = read(subscription, 50, linger_seconds=0.5)
     writer.join()
     assert values(batch) == list(range(50))
 
