@@ -51,7 +51,7 @@ class FeaturesHandler:
         )
         states = self._store_round_trip(plan.appends, plan.reads)
         vectors = self._engine.vectors(plan, states)
-        self._tell_early_labels(plan, states)
+        self._tell_early_labels(plan, states, vectors)
         self._compact(plan, states)
         metrics.DUPLICATES.labels(TRANSACTIONS.name).inc(int((~vectors.fresh).sum()))
         metrics.LATE_EVENTS.labels(TRANSACTIONS.name).inc(int((vectors.fresh & vectors.late).sum()))
@@ -75,12 +75,13 @@ class FeaturesHandler:
             outgoing.append(Outgoing(FEATURES.name, key, codec.encode(event), record.produced_ms))
         return outgoing
 
-    def _tell_early_labels(self, plan: Plan, states: Sequence[bytes]) -> None:
+    def _tell_early_labels(self, plan: Plan, states: Sequence[bytes], vectors: Vectors) -> None:
         """Pass on labels that came before their payment: until now nobody knew whose merchant they concern."""
         by_key = dict(zip(plan.reads, states, strict=True))
         by_card: dict[str, list[str]] = defaultdict(list)
-        for (key, _), (payment, _) in zip(plan.appends[::2], plan.arrivals, strict=True):
-            by_card[key].append(payment.transaction_id)
+        for (key, _), (payment, _), labelled in zip(plan.appends[::2], plan.arrivals, vectors.labelled, strict=True):
+            if labelled:
+                by_card[key].append(payment.transaction_id)
         self._tell_merchants(by_card, [by_key[key] for key in by_card], expected=False)
 
     def _tell_merchants(

@@ -153,9 +153,9 @@ class ModelEvent(Event, frozen=True, kw_only=True):
     """A step in a model's life. Append-only: each carries the SHA-256 of the one before on the same topic."""
 
     model_name: Identifier
-    model_version: Annotated[int, Meta(ge=1)]
+    model_version: Annotated[int, Meta(ge=0, description="0 when a run was refused before it registered a model.")]
     action: Literal["registered", "promoted", "refused", "shadowed", "rolled_back", "archived"]
-    model_digest: Digest
+    model_digest: Digest | None
     feature_version: Digest
     actor: Identifier
     reason: Text

@@ -17,6 +17,7 @@ from shared.features.state import (
     LABEL_ORIGINS_FROM,
     ORIGIN,
     OTHER,
+    RECORD_BYTES,
     SUBJECT,
     TIME,
     Records,
@@ -32,7 +33,9 @@ from shared.features.windows import Aggregates, Slots, aggregate
 _NIGHT_ENDS_HOUR = 6
 _SATURDAY = 5
 _COMPACTION_SLACK = 1.25
-"""A state is rewritten when its first record is this many horizons older than its newest."""
+"""A state is rewritten when its first record is this many horizons older than its last."""
+_COMPACTION_BYTES_MIN = 2048
+"""A smaller state is left as it is."""
 
 
 class Arrival(NamedTuple):
@@ -56,11 +59,13 @@ class Vectors(NamedTuple):
     values: shape (n, features), float64, amounts in minor units.
     fresh: shape (n,): False where the log had delivered the payment before, at another place.
     late: shape (n,): True where the card had a newer payment already.
+    labelled: shape (n,): True where a label arrived before its payment.
     """
 
     values: npt.NDArray[np.float64]
     fresh: npt.NDArray[np.bool_]
     late: npt.NDArray[np.bool_]
+    labelled: npt.NDArray[np.bool_]
 
 
 class FeatureEngine:
@@ -68,6 +73,7 @@ class FeatureEngine:
 
     def __init__(self, feature_set: FeatureSet) -> None:
         self.feature_set = feature_set
+        self._horizon_us = feature_set.horizon // timedelta(microseconds=1)
         self.state_lifetime = feature_set.horizon * _COMPACTION_SLACK
         self._windows = {
             entity: list(
@@ -104,19 +110,21 @@ class FeatureEngine:
             values=np.column_stack(columns),
             fresh=cards.first_origins == origins,
             late=cards.newest_before_us > times,
+            labelled=cards.labelled_before > 0,
         )
 
     def compacted(self, value: bytes) -> bytes | None:
         """Return `value` without what no window reaches any more, or None while it is not worth rewriting."""
-        records = records_of(value)
-        horizon_us = self.feature_set.horizon // timedelta(microseconds=1)
-        if not len(records) or records[0, TIME] >= records[:, TIME].max() - _COMPACTION_SLACK * horizon_us:
+        if len(value) < _COMPACTION_BYTES_MIN:
             return None
-        newest = records[:, TIME].max()
+        oldest, newest = (_record_time_us(value, at) for at in (0, len(value) - RECORD_BYTES))
+        if oldest >= newest - self._horizon_us * _COMPACTION_SLACK:
+            return None
+        records = records_of(value)
         _, first = np.unique(records[:, EVENT], return_index=True)
         unique = np.zeros(len(records), dtype=bool)
         unique[first] = True
-        return bytes(records[unique & (records[:, TIME] >= newest - horizon_us)].tobytes())
+        return bytes(records[unique & (records[:, TIME] >= newest - self._horizon_us)].tobytes())
 
     def _aggregates(self, entity: Entity, plan: Plan, values: Sequence[bytes], keys: list[str]) -> Aggregates:
         places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
@@ -164,6 +172,10 @@ def merchants_to_tell(state: bytes, transaction_ids: Sequence[str]) -> list[tupl
         for label in wanted[is_label]
         if int(label[SUBJECT]) in merchants
     ]
+
+
+def _record_time_us(value: bytes, at: int) -> int:
+    return int.from_bytes(value[at + TIME * 8 : at + TIME * 8 + 8], "little", signed=True)
 
 
 def _slots(windows: list[tuple[timedelta, timedelta]]) -> Slots:

@@ -35,6 +35,7 @@ class Aggregates(NamedTuple):
         then to be fraud.
     first_origins: shape (q,): where the log first delivered the asked-for payment.
     newest_before_us: shape (q,): newest event time among the payments that arrived before it.
+    labelled_before: shape (q,): 1 where a label of the payment arrived before it.
     """
 
     counts: Integers
@@ -42,6 +43,7 @@ class Aggregates(NamedTuple):
     frauds: Integers
     first_origins: Integers
     newest_before_us: Integers
+    labelled_before: Integers
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -64,8 +66,8 @@ def _aggregate_one(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass is the p
     counts: Integers,
     amounts: Integers,
     frauds: Integers,
-) -> tuple[int, int]:
-    """Fill one row of each output; return the payment's first log origin and the newest time before it."""
+) -> tuple[int, int, int]:
+    """Fill one row of each output; return (first log origin, newest time before, labelled before)."""
     total = records.shape[0]
     own = -1
     first_origin = -1
@@ -81,12 +83,18 @@ def _aggregate_one(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass is the p
         size *= 2
     seen = np.full(size, -1, dtype=np.int64)
     labelled = np.full(size, -1, dtype=np.int64)
+    labelled_before = 0
     for i in range(own + 1):
-        if records[i, ORIGIN] < LABEL_ORIGINS_FROM or records[i, TIME] > time_us:
+        if records[i, ORIGIN] < LABEL_ORIGINS_FROM:
+            continue
+        if records[i, SUBJECT] == records[own, SUBJECT]:
+            labelled_before = 1
+        if records[i, TIME] > time_us:
             continue
         place = _find(labelled, records, SUBJECT, records[i, SUBJECT])
-        # Of several labels of one payment, the one that became known last holds.
-        if labelled[place] < 0 or records[labelled[place], TIME] <= records[i, TIME]:
+        held = labelled[place]
+        # Of several labels of one payment, the one that became known last holds; at the same instant, fraud does.
+        if held < 0 or (records[held, TIME], records[held, AMOUNT]) < (records[i, TIME], records[i, AMOUNT]):
             labelled[place] = i
     newest_before = -(2**62)
     for i in range(own + 1):
@@ -107,7 +115,7 @@ def _aggregate_one(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass is the p
                 label = labelled[_find(labelled, records, SUBJECT, records[i, SUBJECT])]
                 if label >= 0:
                     frauds[s] += records[label, AMOUNT]
-    return int(first_origin), int(newest_before)
+    return int(first_origin), int(newest_before), labelled_before
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -120,19 +128,20 @@ def _aggregate_all(  # noqa: PLR0913, PLR0917 - flat arrays are what compiles we
     times_us: Integers,
     lengths_us: Integers,
     delays_us: Integers,
-) -> tuple[Integers, Integers, Integers, Integers, Integers]:
+) -> tuple[Integers, Integers, Integers, Integers, Integers, Integers]:
     questions, slots = events.shape[0], lengths_us.shape[0]
     counts = np.zeros((questions, slots), dtype=np.int64)
     amounts = np.zeros((questions, slots), dtype=np.int64)
     frauds = np.zeros((questions, slots), dtype=np.int64)
     origins = np.zeros(questions, dtype=np.int64)
     newest = np.zeros(questions, dtype=np.int64)
+    labelled = np.zeros(questions, dtype=np.int64)
     for q in range(questions):
         own_records = records[starts[entities[q]] : ends[entities[q]]]
-        origins[q], newest[q] = _aggregate_one(
+        origins[q], newest[q], labelled[q] = _aggregate_one(
             own_records, events[q], times_us[q], lengths_us, delays_us, counts[q], amounts[q], frauds[q]
         )
-    return counts, amounts, frauds, origins, newest
+    return counts, amounts, frauds, origins, newest, labelled
 
 
 def aggregate(

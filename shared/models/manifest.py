@@ -33,7 +33,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model_digest: SHA-256 of the ONNX file's bytes.
     data_digest: SHA-256 of the training set.
-    metrics: measured on held-out payments, later than every training payment.
+    trained_until: event time of the newest payment it was trained on; payments after it are new to this model.
+    metrics: measured on held-out payments, later than every payment that the measured model was trained on.
     references: by feature name, and "score".
     """
 
@@ -47,6 +48,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trained_at: datetime
     data_digest: str
     training_rows: int
+    trained_until: datetime | None = None
     metrics: dict[str, float]
     thresholds: Thresholds
     references: dict[str, Reference]

@@ -59,7 +59,7 @@ class Registry:
         except (OSError, msgspec.MsgspecError) as error:
             raise ModelIntegrityError(f"{path}: {error}") from error
 
-    def load(self, model_name: str, version: int, *, digest: str) -> tuple[Manifest, bytes]:
+    def load(self, model_name: str, version: int, *, digest: str | None) -> tuple[Manifest, bytes]:
         """Return a version's manifest and ONNX bytes, whose SHA-256 is `digest`.
 
         Raises:

@@ -11,6 +11,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REGISTRY = CollectorRegistry()
@@ -153,3 +155,8 @@ def described() -> list[Described]:
         )
         for metric, family in families
     ]
+
+
+def parse_exposition(text: str) -> list[Sample]:
+    """Return every sample of metrics in Prometheus' text format, as another process exposed them."""
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]

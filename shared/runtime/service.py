@@ -87,6 +87,12 @@ class Service:
 
 def serve(service: Service, settings: ServiceSettings) -> int:
     """Run `service` until SIGTERM or SIGINT; return the process's exit status."""
+    http_server(service, settings).run()
+    return 1 if service.failed.is_set() else 0
+
+
+def http_server(service: Service, settings: ServiceSettings) -> uvicorn.Server:
+    """Return the server in front of `service`; its `run` starts the workers, and stops them on its way out."""
     add_operations_endpoints(service)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -103,8 +109,7 @@ def serve(service: Service, settings: ServiceSettings) -> int:
         server.should_exit = True
 
     service.on_failure = stop_serving
-    server.run()
-    return 1 if service.failed.is_set() else 0
+    return server
 
 
 def add_operations_endpoints(service: Service) -> None:

@@ -43,10 +43,12 @@ class RedisStore:
             pipeline = self._redis.pipeline(transaction=False)
             for key, value in appends:
                 pipeline.append(key, value)
-            for key in dict.fromkeys(key for key, _ in appends):
+            appended = {key for key, _ in appends}
+            for key in appended.difference(reads):
                 pipeline.pexpire(key, expire_after)
             for key in reads:
-                pipeline.get(key)
+                # One command where reading and renewing the time to live fall together.
+                pipeline.getex(key, px=expire_after if key in appended else None)
             replies = pipeline.execute()
             return [reply or b"" for reply in replies[len(replies) - len(reads) :]]
 

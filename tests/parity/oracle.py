@@ -42,7 +42,7 @@ def _known_fraud(payment: Transaction, time: datetime, arrived: Sequence[Transac
         for event in arrived
         if isinstance(event, Label) and event.transaction_id == payment.transaction_id and event.occurred_at <= time
     ]
-    return bool(known) and max(known, key=lambda label: label.occurred_at).label == "fraud"
+    return bool(known) and max(known, key=lambda label: (label.occurred_at, label.label == "fraud")).label == "fraud"
 
 
 def _entity(entity: Entity, payment: Transaction) -> str:

@@ -1,0 +1,118 @@
+"""A Kafka cluster: its topics, and the clients opened on it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+import kafka
+import kafka.errors
+from kafka.admin import NewTopic
+
+from shared.bus.base import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, TopicPartition
+from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, partitions_of, translated
+from shared.bus.kafka.publisher import KafkaPublisher
+from shared.bus.kafka.subscription import KafkaSubscription
+from shared.bus.kafka.tail import KafkaTail
+from shared.contracts.topics import Topic
+
+C = TypeVar("C", bound="Closable")
+
+
+class Closable(Protocol):
+    """A client opened on the cluster."""
+
+    closed: bool
+
+    def close(self) -> None: ...
+
+
+class KafkaBus:
+    """A Kafka cluster."""
+
+    def __init__(self, bootstrap_servers: str, *, partitions: int) -> None:
+        """Remember where the cluster is; nothing is connected until it is used.
+
+        partitions: of a topic ordered by entity, where this bus creates it.
+        """
+        self._servers = bootstrap_servers.split(",")
+        self._partitions = partitions
+        self._opened: list[Closable] = []
+
+    def create_topics(self, topics: Iterable[Topic]) -> None:
+        wanted: dict[str, NewTopic] = {}
+        for topic in topics:
+            retention_ms = -1 if topic.retention is None else int(topic.retention.total_seconds() * 1000)
+            base = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
+            count = self._partitions if topic.ordered_by_entity else 1
+            wanted[topic.name] = NewTopic(
+                topic.name, count, -1, topic_configs=base | {"max.message.bytes": str(RECORD_BYTES_MAX * 2)}
+            )
+            if topic.read_by:
+                configs = base | {"max.message.bytes": str(DEAD_LETTER_BYTES_MAX)}
+                name = topic.dead_letter_name
+                wanted[name] = NewTopic(name, 1, -1, topic_configs=configs)
+
+        def create() -> None:
+            admin = kafka.KafkaAdminClient(**self._connection())
+            try:
+                present = set(admin.list_topics())
+                missing = [topic for name, topic in wanted.items() if name not in present]
+                if missing:
+                    admin.create_topics(missing)
+            except kafka.errors.TopicAlreadyExistsError:
+                pass  # another service was faster
+            finally:
+                admin.close()
+
+        translated(create)
+
+    def publisher(self) -> "KafkaPublisher":
+        return self._remember(KafkaPublisher(self._connection()))
+
+    def subscribe(self, group: str, topics: Sequence[str], *, instance: str) -> "KafkaSubscription":
+        return self._remember(KafkaSubscription(self._connection(), group, topics, instance))
+
+    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"]) -> "KafkaTail":
+        return self._remember(KafkaTail(self._connection(), topics, start))
+
+    def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        def ask() -> dict[TopicPartition, int]:
+            consumer = kafka.KafkaConsumer(**self._connection(), group_id=group, enable_auto_commit=False)
+            try:
+                places = partitions_of(consumer, topics)
+                ends = consumer.end_offsets(places)
+                starts = consumer.beginning_offsets(places)
+                return {
+                    TopicPartition(place.topic, place.partition): ends[place]
+                    - max(consumer.committed(place) or 0, starts[place])
+                    for place in places
+                }
+            finally:
+                consumer.close(autocommit=False)
+
+        return translated(ask)
+
+    def reachable(self) -> bool:
+        try:
+            consumer = kafka.KafkaConsumer(**self._connection())
+        except (kafka.errors.KafkaError, OSError):
+            return False
+        consumer.close(autocommit=False)
+        return True
+
+    def close(self) -> None:
+        for opened in self._opened:
+            opened.close()
+        self._opened.clear()
+
+    def _remember(self, opened: C) -> C:
+        self._opened = [other for other in self._opened if not other.closed]
+        self._opened.append(opened)
+        return opened
+
+    def _connection(self) -> dict[str, Any]:
+        return {
+            "bootstrap_servers": self._servers,
+            "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            "reconnect_backoff_max_ms": 1_000,
+        }

@@ -1,0 +1,45 @@
+"""Writing to Kafka, record by record."""
+
+from concurrent.futures import Future
+from typing import Any
+
+import kafka
+
+from shared.bus.base import DEAD_LETTER_BYTES_MAX, BusUnavailableError, Outgoing
+from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, translated
+
+
+class KafkaPublisher:
+    """An idempotent producer; the client batches and retries."""
+
+    def __init__(self, connection: dict[str, Any]) -> None:
+        self._connection = connection
+        self._producer: Any = None
+        self.closed = False
+
+    def send(self, outgoing: Outgoing) -> "Future[None]":
+        if self._producer is None:
+            self._producer = translated(
+                lambda: kafka.KafkaProducer(
+                    **self._connection,
+                    acks="all",
+                    linger_ms=2,
+                    enable_idempotence=True,
+                    max_request_size=DEAD_LETTER_BYTES_MAX,
+                    delivery_timeout_ms=REQUEST_TIMEOUT_MS * 2,
+                    max_block_ms=CONNECT_TIMEOUT_MS,
+                )
+            )
+        acknowledged: Future[None] = Future()
+        topic, key, value, produced_ms = outgoing
+        sent = translated(lambda: self._producer.send(topic, value, key, timestamp_ms=produced_ms))
+        sent.add_callback(lambda _: acknowledged.set_result(None))
+        sent.add_errback(
+            lambda error: acknowledged.set_exception(BusUnavailableError(f"Kafka did not acknowledge: {error!r}"))
+        )
+        return acknowledged
+
+    def close(self) -> None:
+        self.closed = True
+        if self._producer is not None:
+            self._producer.close(timeout=REQUEST_TIMEOUT_MS / 1000)

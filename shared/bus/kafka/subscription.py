@@ -1,0 +1,156 @@
+"""Reading from Kafka as a group, and publishing the answers in the transaction that moves the group on.
+
+Results and offsets are committed in one transaction, fenced by the consumer's group generation (KIP-447): a process
+that lost its partitions cannot commit, and one that was killed leaves nothing visible.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import kafka
+import kafka.structs
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from shared.bus.base import DEAD_LETTER_BYTES_MAX, Outgoing, Record, TopicPartition
+from shared.bus.kafka.connection import (
+    CONNECT_TIMEOUT_MS,
+    REQUEST_TIMEOUT_MS,
+    SESSION_TIMEOUT_MS,
+    TRANSACTION_RETRY_BACKOFF_MS,
+    TRANSACTION_TIMEOUT_MS,
+    records_of,
+    translated,
+)
+
+
+class KafkaSubscription:
+    """A member of a consumer group, and the transactional producer that publishes its results."""
+
+    def __init__(self, connection: dict[str, Any], group: str, topics: Sequence[str], instance: str) -> None:
+        self._connection = connection
+        self._transactional_id = f"{group}-{instance}"
+        self._producer: Any = None
+        self._membership: Any = None
+        self._revoked: set[Any] = set()
+        self._polled: set[Any] = set()
+        self._committed: dict[Any, int] = {}
+        self._heard_from_log = time.monotonic()
+        self.closed = False
+        self._consumer: Any = translated(
+            lambda: kafka.KafkaConsumer(
+                **connection,
+                group_id=group,
+                group_instance_id=instance,
+                auto_offset_reset="earliest",
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                session_timeout_ms=SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms=SESSION_TIMEOUT_MS // 5,
+                max_poll_interval_ms=3_600_000,
+                max_partition_fetch_bytes=4 * 1024 * 1024,
+                fetch_max_wait_ms=200,
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+            )
+        )
+        self._consumer.subscribe(list(topics), listener=_Revocations(self._revoked))
+
+    def poll(self, *, records_max: int, wait_seconds: float, linger_seconds: float = 0.0) -> list[Record]:
+        polled = self._poll_once(records_max, wait_seconds)
+        if polled and linger_seconds:
+            deadline = time.monotonic() + linger_seconds
+            while len(polled) < records_max and (left := deadline - time.monotonic()) > 0:
+                polled += self._poll_once(records_max - len(polled), left)
+                if self._revoked:
+                    # Whoever owns these partitions now reads them from the last commit.
+                    lost = {TopicPartition(place.topic, place.partition) for place in self._revoked}
+                    polled = [record for record in polled if (record.topic, record.partition) not in lost]
+                    self._polled -= self._revoked
+        self._revoked.clear()
+        self._membership = self._consumer.group_metadata()
+        if not polled:
+            self._while_idle()
+        return polled
+
+    def commit(self, outgoing: Sequence[Outgoing] = ()) -> None:
+        positions = {place: self._consumer.position(place) for place in self._polled}
+        offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in positions.items()}
+        if outgoing:
+            translated(lambda: self._commit_transaction(outgoing, offsets))
+        else:
+            translated(lambda: self._consumer.commit(offsets))
+        self._committed.update(positions)
+        self._polled.clear()
+
+    def lag(self) -> int | None:
+        assigned = self._consumer.assignment()
+        if not assigned:
+            return None
+        # The high-water mark comes with each fetch; before the first one there is nothing to tell.
+        known = [(self._consumer.highwater(place), place) for place in assigned]
+        return sum(max(0, int(high) - int(self._consumer.position(place))) for high, place in known if high is not None)
+
+    def close(self) -> None:
+        self.closed = True
+        try:
+            if self._producer is not None:
+                self._producer.close(timeout=CONNECT_TIMEOUT_MS / 1000)
+        finally:
+            self._consumer.close(autocommit=False, timeout_ms=CONNECT_TIMEOUT_MS)
+
+    def _poll_once(self, records_max: int, wait_seconds: float) -> list[Record]:
+        batches = translated(lambda: self._consumer.poll(int(wait_seconds * 1000), max_records=records_max))
+        if batches:
+            self._heard_from_log = time.monotonic()
+        self._polled.update(batches)
+        return records_of(batches)
+
+    def _while_idle(self) -> None:
+        """Ask whether the log is there, and move past transaction markers so that an idle group shows no lag."""
+        assigned = self._consumer.assignment()
+        if not assigned or time.monotonic() - self._heard_from_log < CONNECT_TIMEOUT_MS / 2000:
+            return
+        translated(lambda: self._consumer.end_offsets(assigned, timeout_ms=CONNECT_TIMEOUT_MS))
+        self._heard_from_log = time.monotonic()
+        positions = {place: self._consumer.position(place) for place in assigned}
+        passed = {place: at for place, at in positions.items() if at > self._committed.get(place, 0)}
+        if passed and not self._polled:
+            offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in passed.items()}
+            translated(lambda: self._consumer.commit(offsets))
+            self._committed.update(passed)
+
+    def _commit_transaction(self, outgoing: Sequence[Outgoing], offsets: dict[Any, Any]) -> None:
+        if self._producer is None:
+            self._producer = kafka.KafkaProducer(
+                **self._connection,
+                transactional_id=self._transactional_id,
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                retry_backoff_ms=TRANSACTION_RETRY_BACKOFF_MS,
+                delivery_timeout_ms=REQUEST_TIMEOUT_MS * 2,
+                max_request_size=DEAD_LETTER_BYTES_MAX,
+                max_block_ms=REQUEST_TIMEOUT_MS * 2,
+                linger_ms=2,
+            )
+            self._producer.init_transactions()
+        producer = self._producer
+        producer.begin_transaction()
+        for topic, key, value, produced_ms in outgoing:
+            producer.send(topic, value, key, timestamp_ms=produced_ms)
+        producer.send_offsets_to_transaction(offsets, self._membership)
+        producer.commit_transaction()
+
+
+class _Revocations(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
+    """Remembers which partitions were taken away; called on the client's own thread."""
+
+    def __init__(self, revoked: set[Any]) -> None:
+        self._revoked = revoked
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self._revoked.update(revoked)
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        """Nothing to prepare: positions come from the group."""
+
+    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        self._revoked.update(lost)
