@@ -41,9 +41,10 @@ def configure_logs(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Vendors narrate every reconnect; what matters of it our adapters say once, in our words.
-    for vendor in ("kafka", "uvicorn.access", "httpx", "httpcore"):
-        logging.getLogger(vendor).setLevel(logging.ERROR)
+    # The Kafka client narrates every reconnect, several lines a second; our loop says once a try what it waits for.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    for vendor in ("uvicorn.access", "httpx", "httpcore"):
+        logging.getLogger(vendor).setLevel(logging.WARNING)
 
 
 def fields(**values: Any) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class KafkaSubscription:
         self._polled: set[Any] = set()
         self._committed: dict[Any, int] = {}
         self._heard_from_log = time.monotonic()
+        self._any_partition = kafka.structs.TopicPartition(topics[0], 0)
         self.closed = False
         self._consumer: Any = translated(
             lambda: kafka.KafkaConsumer(
@@ -107,10 +108,12 @@ class KafkaSubscription:
 
     def _while_idle(self) -> None:
         """Ask whether the log is there, and move past transaction markers so that an idle group shows no lag."""
-        assigned = self._consumer.assignment()
-        if not assigned or time.monotonic() - self._heard_from_log < CONNECT_TIMEOUT_MS / 2000:
+        if time.monotonic() - self._heard_from_log < CONNECT_TIMEOUT_MS / 2000:
             return
-        translated(lambda: self._consumer.end_offsets(assigned, timeout_ms=CONNECT_TIMEOUT_MS))
+        assigned = self._consumer.assignment()
+        # Polling an absent cluster looks like polling an empty topic, so it is asked something that needs an answer.
+        asked = assigned or {self._any_partition}
+        translated(lambda: self._consumer.end_offsets(asked, timeout_ms=CONNECT_TIMEOUT_MS))
         self._heard_from_log = time.monotonic()
         positions = {place: self._consumer.position(place) for place in assigned}
         passed = {place: at for place, at in positions.items() if at > self._committed.get(place, 0)}

@@ -1,0 +1,73 @@
+"""The model in service, and what it may be held against."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.contracts.events import ModelEvent
+from shared.models.manifest import Manifest, Reference
+
+SCORE = "score"
+"""Name of the score among a manifest's references."""
+
+
+class UnwatchableModelError(Exception):
+    """A manifest without something the monitor needs; the message names it."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model version in service.
+
+    since_ms: when its promotion was written to the log, in milliseconds since the epoch.
+    recall: share of fraud it caught among held-out payments.
+    references: distributions at training, by feature name, and the score's.
+    """
+
+    version: int
+    since_ms: int
+    feature_version: str
+    feature_names: tuple[str, ...]
+    recall: float
+    references: Mapping[str, Reference]
+
+
+def champion_of(event: ModelEvent, promoted_ms: int, manifest: Manifest) -> Champion:
+    """Return the champion that `event` announces.
+
+    Raises:
+        UnwatchableModelError: the manifest is another model's, or lacks something; train the model again.
+    """
+    if manifest.model_digest != event.model_digest:
+        raise UnwatchableModelError(
+            f"the manifest describes the model {manifest.model_digest}, promoted was {event.model_digest}"
+        )
+    recall = manifest.metrics.get("recall")
+    if recall is None or not 0 <= recall <= 1:
+        raise UnwatchableModelError(f"metrics.recall must be a share between 0 and 1, not {recall}")
+    for name in (*manifest.feature_names, SCORE):
+        reference = manifest.references.get(name)
+        if reference is None:
+            raise UnwatchableModelError(f"references has no {name!r}")
+        _check(name, reference)
+    return Champion(
+        version=event.model_version,
+        since_ms=promoted_ms,
+        feature_version=manifest.feature_version,
+        feature_names=tuple(manifest.feature_names),
+        recall=recall,
+        references=manifest.references,
+    )
+
+
+def _check(name: str, reference: Reference) -> None:
+    edges, fractions = reference.edges, reference.fractions
+    if len(fractions) != len(edges) + 1:
+        raise UnwatchableModelError(
+            f"references.{name} has {len(edges)} edges and {len(fractions)} fractions, not one more"
+        )
+    if any(low >= high for low, high in itertools.pairwise(edges)):
+        raise UnwatchableModelError(f"references.{name}.edges must ascend")
+    if min(fractions) < 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-3):
+        raise UnwatchableModelError(f"references.{name}.fractions must be shares that sum to 1, not {sum(fractions):g}")

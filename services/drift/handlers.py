@@ -1,0 +1,162 @@
+"""Features, decisions, labels and model events in; alarms and requests for a new model out."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from services.drift.champion import UnwatchableModelError, champion_of
+from services.drift.decision import Finding, Response
+from services.drift.performance import Outcomes
+from services.drift.replay import Replay
+from services.drift.settings import DriftSettings
+from services.drift.watch import Watch
+from shared.bus.base import Outgoing
+from shared.contracts import codec
+from shared.contracts.events import Decision, DriftAlarm, FeatureVector, Label, ModelEvent, RetrainingRequest
+from shared.contracts.ids import derived_event_id
+from shared.contracts.topics import DRIFT, FEATURES, LABELS, MODELS, RETRAINING, SCORES
+from shared.models.manifest import MODEL_NAME, Manifest
+from shared.models.registry import ModelIntegrityError
+from shared.runtime import metrics
+from shared.runtime.clock import Clock
+from shared.runtime.logs import fields
+from shared.runtime.loop import Delivery
+
+log = logging.getLogger(__name__)
+
+# Within a batch the model comes before what it decided, and a decision before its label.
+TOPIC_NAMES = (MODELS.name, SCORES.name, FEATURES.name, LABELS.name)
+
+
+class Monitor:
+    """Watches the model in service; its memory lives in this process."""
+
+    def __init__(self, load_manifest: Callable[[str, int], Manifest], settings: DriftSettings, clock: Clock) -> None:
+        """Start without a model.
+
+        load_manifest: by name and version; raises ModelIntegrityError.
+        """
+        self._load_manifest = load_manifest
+        self._settings = settings
+        self._clock = clock
+        self._replay = Replay()
+        self._outcomes = Outcomes(settings.headrace_drift_decisions_remembered)
+        self._promotion: tuple[ModelEvent, int] | None = None
+        self._watch: Watch | None = None
+        self._problem: str | None = None
+
+    def problem(self) -> str | None:
+        """Tell why the model in service is not being watched; None when it is, or when there is none."""
+        return self._problem
+
+    def __call__(self, deliveries: Sequence[Delivery]) -> list[Outgoing]:
+        if self._problem is not None:
+            self._begin_watch()
+        self._replay.begin(deliveries)
+        ordered = sorted(deliveries, key=lambda delivery: TOPIC_NAMES.index(delivery.record.topic))
+        return [outgoing for delivery in ordered for outgoing in self._replay.answer(delivery, self._apply)]
+
+    def _apply(self, delivery: Delivery) -> list[Outgoing]:
+        match delivery.event:
+            case ModelEvent() as event:
+                self._model_event(event, delivery.record.produced_ms)
+                findings = []
+            case Decision() as decision:
+                findings = self._decision(decision)
+            case FeatureVector() as vector:
+                findings = self._vector(vector, delivery.record.produced_ms)
+            case Label() as label:
+                findings = self._label(label)
+            case _:
+                findings = []
+        return [outgoing for finding in findings for outgoing in self._respond(finding, delivery)]
+
+    def _model_event(self, event: ModelEvent, produced_ms: int) -> None:
+        if event.model_name != MODEL_NAME or event.action != "promoted":
+            return
+        if self._promotion is not None and self._promotion[0].model_version == event.model_version:
+            return  # announced again: what is known about it still holds
+        self._promotion = (event, produced_ms)
+        self._begin_watch()
+
+    def _begin_watch(self) -> None:
+        """Watch the model promoted last, or remember what keeps us from it; tried again with every batch."""
+        if self._promotion is None:
+            return
+        event, promoted_ms = self._promotion
+        self._watch = None
+        try:
+            manifest = self._load_manifest(event.model_name, event.model_version)
+            champion = champion_of(event, promoted_ms, manifest)
+        except (ModelIntegrityError, UnwatchableModelError) as error:
+            problem = f"model {event.model_name} {event.model_version} cannot be watched: {error}"
+            if problem != self._problem:
+                metrics.MODEL_LOAD_FAILURES.labels(event.model_name).inc()
+                log.error("%s", problem, **fields(trace_id=event.trace_id))  # noqa: TRY400 - it says all there is
+            self._problem = problem
+            return
+        self._problem = None
+        self._watch = Watch(champion, self._settings)
+        metrics.DRIFT_STATISTIC.clear()
+        log.info("watching model %s %s", event.model_name, event.model_version, **fields(trace_id=event.trace_id))
+
+    def _decision(self, decision: Decision) -> list[Finding]:
+        if decision.model_name != MODEL_NAME or not self._outcomes.add(decision):
+            return []
+        outcome = self._outcomes.find(decision.transaction_id)
+        if outcome is None or self._watch is None or outcome.version != self._watch.champion.version:
+            return []
+        return self._watch.decision(decision, outcome)
+
+    def _vector(self, vector: FeatureVector, produced_ms: int) -> list[Finding]:
+        if self._watch is None or produced_ms < self._watch.champion.since_ms:
+            return []
+        return self._watch.vector(vector)
+
+    def _label(self, label: Label) -> list[Finding]:
+        outcome = self._outcomes.find(label.transaction_id)
+        if outcome is None:
+            metrics.UNMATCHED_LABELS.labels("drift").inc()
+            return []
+        if label.label != "fraud" or outcome.fraud:
+            return []
+        outcome.fraud = True
+        if self._watch is None or outcome.version != self._watch.champion.version:
+            return []
+        return self._watch.fraud(outcome)
+
+    def _respond(self, finding: Finding, delivery: Delivery) -> list[Outgoing]:
+        if self._watch is None:
+            return []
+        response = self._watch.policy.respond(finding, self._clock.now())
+        if response is Response.IGNORE:
+            return []
+        version = self._watch.champion.version
+        trace_id = delivery.event.trace_id
+        place = f"{delivery.record.topic}/{delivery.record.partition}/{delivery.record.offset}"
+        identity = (MODEL_NAME, str(version), finding.signal, place)
+        alarm = DriftAlarm(
+            event_id=derived_event_id(finding.at, DRIFT.name, *identity),
+            occurred_at=finding.at,
+            trace_id=trace_id,
+            model_name=MODEL_NAME,
+            model_version=version,
+            signal=finding.signal,
+            statistic=finding.statistic,
+            threshold=finding.threshold,
+            samples=finding.samples,
+            explanation=finding.explanation,
+        )
+        metrics.DRIFT_ALARMS.labels(MODEL_NAME, finding.signal).inc()
+        log.warning("%s", finding.explanation, **fields(trace_id=trace_id, signal=finding.signal))
+        answers = [Outgoing(DRIFT.name, MODEL_NAME.encode(), codec.encode(alarm))]
+        if response is Response.ALARM_AND_RETRAIN:
+            request = RetrainingRequest(
+                event_id=derived_event_id(finding.at, RETRAINING.name, *identity),
+                occurred_at=finding.at,
+                trace_id=trace_id,
+                model_name=MODEL_NAME,
+                requested_by="drift",
+                reason=finding.explanation,
+            )
+            answers.append(Outgoing(RETRAINING.name, MODEL_NAME.encode(), codec.encode(request)))
+        return answers

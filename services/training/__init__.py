@@ -1,0 +1,1 @@
+"""Archive in, models out: trains on matured labels, checks the export, registers and announces."""

@@ -1,0 +1,55 @@
+"""Wires the training service."""
+
+from fastapi import FastAPI
+
+from services.training.archive import Archive
+from services.training.columns import ARCHIVED_TOPICS
+from services.training.handlers import ArchiveHandler, RequestHandler
+from services.training.history import read_history
+from services.training.settings import TrainingSettings
+from services.training.trainer import Trainer
+from shared.bus.base import Bus
+from shared.contracts.topics import RETRAINING
+from shared.features.catalog.fraud import FRAUD
+from shared.models.registry import Registry
+from shared.runtime.clock import Clock
+from shared.runtime.loop import Loop, LoopOptions
+from shared.runtime.service import Service
+from shared.store.base import Store
+
+SERVICE = "training"
+
+
+def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> Service:
+    """Return the service, wired and not started; it needs no store."""
+    archive = Archive(settings.headrace_home / "archive", [FRAUD])
+    trainer = Trainer(archive, Registry(settings.headrace_home / "registry"), FRAUD, settings)
+    archiving = Loop(
+        service=SERVICE,
+        name="archive",
+        bus=bus,
+        topics=ARCHIVED_TOPICS,
+        handler=ArchiveHandler(archive),
+        clock=clock,
+        instance=settings.headrace_instance,
+        options=LoopOptions(
+            records_max=settings.headrace_training_archive_batch_records,
+            linger_seconds=settings.headrace_training_archive_linger_seconds,
+        ),
+    )
+    answering = Loop(
+        service=SERVICE,
+        name="requests",
+        bus=bus,
+        topics=[RETRAINING.name],
+        handler=RequestHandler(trainer, lambda: read_history(bus), clock),
+        clock=clock,
+        instance=settings.headrace_instance,
+        options=LoopOptions(records_max=1),
+    )
+    return Service(
+        name=SERVICE,
+        app=FastAPI(title="Headrace training", description="Archive in, models out."),
+        workers=(archiving, answering),
+        closers=(bus.close, store.close),
+    )

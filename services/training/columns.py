@@ -1,0 +1,122 @@
+"""Events as typed columns: what a row of the archive holds.
+
+Every row carries `partition` and `offset`: a batch that was delivered twice may stand in two files, and a reader takes
+each (topic, partition, offset) once.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from shared.contracts.events import Event
+from shared.contracts.topics import FEATURES, LABELS, SCORES
+from shared.features.definitions import FeatureSet
+from shared.runtime.loop import Delivery
+
+INSTANT = pl.Datetime("us", "UTC")
+FEATURE_PREFIX = "feature_"
+"""Keeps the feature `amount` apart from the payment's own `amount`."""
+
+
+class _Column(NamedTuple):
+    name: str
+    type: pl.DataType
+    read: Callable[[Any], Any]
+
+
+def _field(name: str, kind: pl.DataType, path: str | None = None) -> _Column:
+    return _Column(name, kind, attrgetter(path or name))
+
+
+def _instant(name: str, path: str) -> _Column:
+    return _Column(name, INSTANT, attrgetter(path))
+
+
+_ENVELOPE = (
+    _field("event_id", pl.String()),
+    _field("schema_version", pl.Int16()),
+    _instant("occurred_at", "occurred_at"),
+    _field("trace_id", pl.String()),
+)
+_VECTOR = (
+    *_ENVELOPE,
+    _field("feature_set", pl.String()),
+    _field("feature_version", pl.String()),
+    _field("transaction_event_id", pl.String(), "transaction.event_id"),
+    _instant("transaction_occurred_at", "transaction.occurred_at"),
+    _field("transaction_trace_id", pl.String(), "transaction.trace_id"),
+    *(
+        _field(name, kind, f"transaction.{name}")
+        for name, kind in (
+            ("transaction_id", pl.String()),
+            ("card_id", pl.String()),
+            ("merchant_id", pl.String()),
+            ("device_id", pl.String()),
+            ("amount", pl.Int64()),
+            ("currency", pl.String()),
+            ("channel", pl.String()),
+            ("country", pl.String()),
+            ("mcc", pl.String()),
+        )
+    ),
+    _Column("attributes", pl.String(), lambda event: msgspec.json.encode(event.transaction.attributes).decode()),
+)
+_DECISION = (
+    *_ENVELOPE,
+    _field("transaction_id", pl.String()),
+    _field("card_id", pl.String()),
+    _field("decision", pl.String()),
+    _field("score", pl.Float64()),
+    _Column("reason_codes", pl.List(pl.String()), lambda event: [reason.code for reason in event.reasons]),
+    _Column("reason_texts", pl.List(pl.String()), lambda event: [reason.text for reason in event.reasons]),
+    _field("model_name", pl.String()),
+    _field("model_version", pl.Int64()),
+    _field("model_digest", pl.String()),
+    _field("feature_version", pl.String()),
+    _field("vector_digest", pl.String()),
+    _field("policy_digest", pl.String()),
+    _field("degraded", pl.List(pl.String())),
+)
+_LABEL = (
+    *_ENVELOPE,
+    _field("transaction_id", pl.String()),
+    _field("card_id", pl.String()),
+    _field("label", pl.String()),
+    _field("source", pl.String()),
+)
+_VALUES = _field("values", pl.List(pl.Float64()))
+_BY_TOPIC = {FEATURES.name: _VECTOR, SCORES.name: _DECISION, LABELS.name: _LABEL}
+
+ARCHIVED_TOPICS = tuple(_BY_TOPIC)
+
+
+def table(topic: str, deliveries: Sequence[Delivery]) -> pl.DataFrame:
+    """Return one row a delivery of `topic`, without the values of a feature vector."""
+    return _table(_BY_TOPIC[topic], deliveries)
+
+
+def vector_table(deliveries: Sequence[Delivery], feature_set: FeatureSet | None) -> pl.DataFrame:
+    """Return one row a feature vector; its values as one column a feature, or as a list when the set is not known."""
+    if feature_set is None:
+        return _table((*_VECTOR, _VALUES), deliveries)
+    frame = _table(_VECTOR, deliveries)
+    matrix = np.array([delivery.event.values for delivery in deliveries], dtype=np.float64)  # type: ignore[attr-defined]
+    names = feature_columns(feature_set)
+    return frame.with_columns(pl.Series(name, matrix[:, at]) for at, name in enumerate(names))
+
+
+def feature_columns(feature_set: FeatureSet) -> list[str]:
+    """Return the archive's columns of a feature set, in the order of its vectors."""
+    return [FEATURE_PREFIX + name for name in feature_set.feature_names]
+
+
+def _table(columns: Sequence[_Column], deliveries: Sequence[Delivery]) -> pl.DataFrame:
+    events: list[Event] = [delivery.event for delivery in deliveries]
+    series = [pl.Series(column.name, [column.read(event) for event in events], column.type) for column in columns]
+    series.append(pl.Series("partition", [delivery.record.partition for delivery in deliveries], pl.Int32()))
+    series.append(pl.Series("offset", [delivery.record.offset for delivery in deliveries], pl.Int64()))
+    return pl.DataFrame(series)

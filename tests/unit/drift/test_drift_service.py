@@ -1,0 +1,128 @@
+"""The drift service as wired, on the in-memory bus."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from services.drift.app import build
+from services.drift.handlers import TOPIC_NAMES, Monitor
+from services.drift.settings import DriftSettings
+from shared.bus.base import Outgoing, Tail
+from shared.bus.memory import MemoryBus
+from shared.contracts import codec
+from shared.contracts.events import DriftAlarm, Event
+from shared.contracts.topics import DRIFT, TOPICS
+from shared.models.registry import Registry
+from shared.runtime.clock import SystemClock
+from shared.runtime.loop import Delivery, Loop
+from shared.runtime.service import Service
+from shared.store.memory import MemoryStore
+from tests.unit.drift.drift_scene import decided_frauds, manifest, promotion, register
+
+SECONDS_MAX = 30.0
+
+
+def _publish(bus: MemoryBus, events: Iterable[Event]) -> None:
+    publisher = bus.publisher()
+    for event in events:
+        topic = next(topic for topic in TOPICS if topic.event is type(event))
+        publisher.send(Outgoing(topic.name, topic.key_of(event).encode(), codec.encode(event)))
+
+
+def _next_alarm(tail: Tail) -> DriftAlarm:
+    deadline = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < deadline:
+        for record in tail.poll(wait_seconds=0.5):
+            return codec.decode(DriftAlarm, record.value or b"")
+    pytest.fail("no alarm came")
+
+
+def _wait_until_read(bus: MemoryBus, group: str) -> None:
+    deadline = time.monotonic() + SECONDS_MAX
+    while any(bus.group_lag(group, TOPIC_NAMES).values()):
+        assert time.monotonic() < deadline, "the service does not read on"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    bus = MemoryBus(partitions=4)
+    bus.create_topics(TOPICS)
+    return bus
+
+
+@pytest.fixture
+def started() -> Iterator[list[Service]]:
+    services: list[Service] = []
+    yield services
+    for service in services:
+        service.shut_down()
+
+
+def _start(bus: MemoryBus, home: Path, started: list[Service]) -> Service:
+    service = build(DriftSettings(headrace_home=home), bus, MemoryStore(SystemClock()), SystemClock())
+    service.start()
+    started.append(service)
+    return service
+
+
+def test_a_restarted_service_finds_the_model_in_service(bus: MemoryBus, tmp_path: Path, started: list[Service]) -> None:
+    register(tmp_path, manifest())
+    _publish(bus, [promotion()])
+    first = _start(bus, tmp_path, started)
+    _wait_until_read(bus, "headrace-drift-monitor")
+    first.shut_down()
+    started.clear()
+
+    _start(bus, tmp_path, started)
+    tail = bus.tail([DRIFT.name], start="oldest")
+    _publish(bus, decided_frauds([False] * 40))
+    assert _next_alarm(tail).model_version == 1
+
+
+def test_readiness_names_the_manifest_that_is_missing(bus: MemoryBus, tmp_path: Path, started: list[Service]) -> None:
+    service = _start(bus, tmp_path, started)
+    _publish(bus, [promotion()])
+    _wait_until_read(bus, "headrace-drift-monitor")
+    assert "manifest.json" in service.problems()["model"]
+    assert not service.failed.is_set()
+
+
+def test_an_alarm_survives_a_fenced_commit_and_is_published_once(
+    bus: MemoryBus, tmp_path: Path, started: list[Service]
+) -> None:
+    register(tmp_path, manifest())
+    clock = SystemClock()
+    monitor = Monitor(Registry(tmp_path / "registry").manifest, DriftSettings(headrace_home=tmp_path), clock)
+    answered = []
+
+    def rebalanced_once(deliveries: Sequence[Delivery]) -> Sequence[Outgoing]:
+        answer = monitor(deliveries)
+        if answer:
+            answered.append(answer)
+        if len(answered) == 1:
+            bus.subscribe(loop.group, TOPIC_NAMES, instance="passer-by").close()
+        return answer
+
+    loop = Loop(
+        service="drift",
+        name="monitor",
+        bus=bus,
+        topics=TOPIC_NAMES,
+        handler=rebalanced_once,
+        clock=clock,
+        instance="0",
+    )
+    _publish(bus, [promotion(), *decided_frauds([False] * 40)])
+    service = Service(name="drift", app=FastAPI(), workers=(loop,))
+    service.start()
+    started.append(service)
+    tail = bus.tail([DRIFT.name], start="oldest")
+    alarm = _next_alarm(tail)
+    _wait_until_read(bus, loop.group)
+    assert tail.poll(wait_seconds=0) == []
+    assert answered == [answered[0]] * 2, "refused once, then given again"
+    assert alarm.event_id == codec.decode(DriftAlarm, answered[0][0].value).event_id

@@ -1,0 +1,57 @@
+"""Thresholds against a slow search, references against a count."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.training.policy import DECLINE_NOTHING, choose_thresholds, precision_and_recall
+from services.training.references import EDGES_MAX, reference
+
+SCORED = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=2, max_size=60).filter(
+    lambda rows: any(fraud for _, fraud in rows)
+)
+
+
+@given(SCORED)
+def test_thresholds_are_the_best_of_all_that_can_be_chosen(rows: list[tuple[int, bool]]) -> None:
+    scores = np.array([score / 20 for score, _ in rows], dtype=np.float32)
+    frauds = np.array([fraud for _, fraud in rows], dtype=np.int8)
+    chosen = choose_thresholds(scores, frauds)
+
+    def f1(threshold: float) -> float:
+        precision, recall = precision_and_recall(scores, frauds, threshold)
+        return 2 * precision * recall / max(1e-9, precision + recall)
+
+    assert f1(chosen.review) == pytest.approx(max(f1(float(score)) for score in scores))
+    candidates = [float(s) for s in np.unique(scores) if s >= chosen.review]
+    precise = [s for s in candidates if precision_and_recall(scores, frauds, s)[0] >= 0.9]
+    if not precise:
+        assert chosen.decline == DECLINE_NOTHING
+    else:
+        assert (scores >= chosen.decline).sum() == (scores >= np.float32(min(precise))).sum()
+    assert chosen.decline >= chosen.review
+
+
+@given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=300), st.integers(0, 300))
+def test_a_reference_is_a_count_of_the_values(positive: list[float], zeros: int) -> None:
+    values = np.array([*positive, *([0.0] * zeros)], dtype=np.float32)
+    made = reference(values)
+    counted = np.bincount(np.searchsorted(made.edges, values, side="right"), minlength=len(made.edges) + 1)
+    assert made.fractions == pytest.approx((counted / len(values)).tolist())
+    assert sum(made.fractions) == pytest.approx(1)
+    assert len(made.edges) <= EDGES_MAX
+    assert made.edges == sorted(set(made.edges))
+    assert all(fraction > 0 for fraction in made.fractions)
+
+
+def test_a_feature_that_is_nearly_always_zero_is_still_watched_where_it_is_not() -> None:
+    values = np.zeros(1000, dtype=np.float32)
+    values[:20] = np.linspace(0.1, 1, 20)
+    made = reference(values)
+    assert made.fractions[0] == 0.98
+    assert made.fractions[1:] == pytest.approx([0.005] * 4)
+
+
+def test_a_constant_has_one_bin() -> None:
+    assert reference(np.ones(10, dtype=np.float32)).fractions == [1.0]
