@@ -57,34 +57,24 @@ def _find(keys: Integers, records: Records, column: int, wanted: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _aggregate_one(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass is the point
-    records: Records,
-    event: int,
-    time_us: int,
-    lengths_us: Integers,
-    delays_us: Integers,
-    counts: Integers,
-    amounts: Integers,
-    frauds: Integers,
-) -> tuple[int, int, int]:
-    """Fill one row of each output; return (first log origin, newest time before, labelled before)."""
-    total = records.shape[0]
+def _own_place(records: Records, event: int) -> tuple[int, int]:
+    """Return the row in which a payment first stands, and the origin under which the log first delivered it (or -1)."""
     own = -1
-    first_origin = -1
-    for i in range(total):
+    for i in range(records.shape[0]):
         if records[i, EVENT] == event and records[i, ORIGIN] < LABEL_ORIGINS_FROM:
             if own < 0:
                 own = i
             if records[i, ORIGIN] != REST_ORIGIN:
-                first_origin = records[i, ORIGIN]
-                break
-    size = 16
-    while size < 2 * (own + 2):
-        size *= 2
-    seen = np.full(size, -1, dtype=np.int64)
+                return own, int(records[i, ORIGIN])
+    return own, -1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _known_labels(records: Records, own: int, time_us: int, size: int) -> tuple[Integers, int]:
+    """Return a table of the labels known at `time_us`, by payment, and whether one of row `own` came before it."""
     labelled = np.full(size, -1, dtype=np.int64)
     labelled_before = 0
-    for i in range(own + 1):
+    for i in range(own):
         if records[i, ORIGIN] < LABEL_ORIGINS_FROM:
             continue
         if records[i, SUBJECT] == records[own, SUBJECT]:
@@ -96,6 +86,27 @@ def _aggregate_one(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass is the p
         # Of several labels of one payment, the one that became known last holds; at the same instant, fraud does.
         if held < 0 or (records[held, TIME], records[held, AMOUNT]) < (records[i, TIME], records[i, AMOUNT]):
             labelled[place] = i
+    return labelled, labelled_before
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _aggregate_one(  # noqa: PLR0913, PLR0917 - flat arrays are what compiles well
+    records: Records,
+    event: int,
+    time_us: int,
+    lengths_us: Integers,
+    delays_us: Integers,
+    counts: Integers,
+    amounts: Integers,
+    frauds: Integers,
+) -> tuple[int, int, int]:
+    """Fill one row of each output; return (first log origin, newest time before, labelled before)."""
+    own, first_origin = _own_place(records, event)
+    size = 16
+    while size < 2 * (own + 2):
+        size *= 2
+    labelled, labelled_before = _known_labels(records, own, time_us, size)
+    seen = np.full(size, -1, dtype=np.int64)
     newest_before = -(2**62)
     for i in range(own + 1):
         if records[i, ORIGIN] >= LABEL_ORIGINS_FROM:
@@ -115,7 +126,7 @@ def _aggregate_one(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass is the p
                 label = labelled[_find(labelled, records, SUBJECT, records[i, SUBJECT])]
                 if label >= 0:
                     frauds[s] += records[label, AMOUNT]
-    return int(first_origin), int(newest_before), labelled_before
+    return first_origin, int(newest_before), labelled_before
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
