@@ -129,8 +129,8 @@ class Loop:
     def _work(self, subscription: Subscription) -> None:
         options = self._options
         while not self._stop.is_set():
-            self._problem = self._wait_until()
-            if self._problem is not None:
+            if (problem := self._wait_until()) is not None:
+                self._problem = problem
                 self._stop.wait(options.poll_seconds)
                 continue
             records = subscription.poll(
@@ -139,10 +139,9 @@ class Loop:
                 linger_seconds=options.linger_seconds,
             )
             lag = subscription.lag()
+            self._problem = None if lag is not None or records else "waiting for partitions"
             if lag is not None:
                 metrics.LOOP_LAG_RECORDS.labels(self._service, self.name).set(lag)
-            elif not records:
-                self._problem = "waiting for partitions"
             if records:
                 self._handle(subscription, records)
 

@@ -1,23 +1,13 @@
-"""How fast the simulator makes payments, beside encoding the same events and nothing else.
-
-Run: python -m tests.benchmarks.simulator. Writes .bench/simulator.json.
-"""
+"""How fast the simulator makes payments, beside encoding the same events and nothing else: `make bench-simulator`."""
 
 import itertools
-import platform
 import time
-from pathlib import Path
-
-import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from services.local.simulator import Simulator, SimulatorConfig
 from shared.contracts import codec
+from tests.benchmarks.report import Figure, publish
 
 PAYMENTS = 100_000
-GOAL_A_SECOND = 10_000
-RESULTS = Path(".bench/simulator.json")
 
 
 def main() -> None:
@@ -35,25 +25,13 @@ def main() -> None:
     for payment in payments:
         codec.encode(payment.transaction)
     floor = PAYMENTS / (time.perf_counter() - started)
-
-    table = Table(title=f"simulator: {config.cards:,} cards, {config.merchants:,} merchants, {platform.machine()}")
-    for column in ("figure", "ours", "floor (encoding alone)", "goal"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    table.add_row("payments made a second", f"{ours:,.0f}", f"{floor:,.0f}", f"{GOAL_A_SECOND:,}")
-    table.add_row("seconds to the first payment", f"{world_seconds:.2f}", "", "")
-    Console().print(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(
-        msgspec.json.format(
-            msgspec.json.encode(
-                {
-                    "payments_per_second": ours,
-                    "payments_per_second_floor": floor,
-                    "payments_per_second_goal": GOAL_A_SECOND,
-                    "world_seconds": world_seconds,
-                }
-            )
-        )
+    publish(
+        "simulator",
+        f"simulator: {config.cards:,} cards, {config.merchants:,} merchants",
+        [
+            Figure("payments_per_second", "payments made a second", ours, floor, "encoding them alone", "10,000"),
+            Figure("world_seconds", "seconds to the first payment", world_seconds),
+        ],
     )
 
 

@@ -1,0 +1,1 @@
+"""The command line: `headrace …`, thin commands over services/local and the bus."""

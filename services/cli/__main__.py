@@ -1,0 +1,54 @@
+"""The `headrace` command: every command, in groups; the one place where an error becomes a line and a status."""
+
+import logging
+import sys
+
+import typer
+
+from services.cli.lifecycle import demo, down, up
+from services.cli.replay import replay
+from services.cli.status import status
+from services.cli.terminal import errors
+from services.cli.topics import topics
+from services.cli.train import train
+from services.local.errors import PlatformError
+from services.local.ports import NoFreePortError
+from shared.bus.base import BusUnavailableError
+from shared.store.base import StoreUnavailableError
+
+_OPERATIONAL = (PlatformError, NoFreePortError, BusUnavailableError, StoreUnavailableError)
+
+app = typer.Typer(
+    name="headrace",
+    help="Real-time scoring of events: payments go in, decisions come out, models that keep up.",
+    epilog="Begin with `headrace demo`. To stay: `headrace up`, `headrace status`, "
+    "`headrace replay payments.csv`, `headrace train --wait`, `headrace down`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_MACHINE, _WATCH, _FEED = "On this machine", "Watch", "Feed and train"
+app.command(rich_help_panel=_MACHINE)(demo)
+app.command(rich_help_panel=_MACHINE)(up)
+app.command(rich_help_panel=_MACHINE)(down)
+app.command(rich_help_panel=_WATCH)(status)
+app.command(rich_help_panel=_WATCH)(topics)
+app.command(rich_help_panel=_FEED)(replay)
+app.command(rich_help_panel=_FEED)(train)
+
+
+def main() -> None:
+    """Run the command line."""
+    # Vendors narrate every reconnect; a command says what matters of it in its own words.
+    logging.basicConfig(level=logging.CRITICAL)
+    try:
+        app()
+    except _OPERATIONAL as error:
+        errors.print(f"headrace: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""`headrace replay FILE`: feed a file of events through ingest."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from services.cli.terminal import HOME, Home, console, errors
+from services.ingest.replay import ReplayError, ReplayPlan, ReplayProgress, ReplaySummary
+from services.ingest.replay import replay as run_replay
+from services.ingest.replay.values import CellError, instant
+from services.local.discovery import discover, url_variable
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class TopicName(StrEnum):
+    """What a file may hold."""
+
+    TRANSACTIONS = "transactions"
+    LABELS = "labels"
+    INTERACTIONS = "interactions"
+
+
+class AmountUnit(StrEnum):
+    """What a column of amounts may count."""
+
+    MINOR = "minor"
+    MAJOR = "major"
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return instant(text)
+    except CellError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 30m, 12h, 7d or 2w")
+    return timedelta(**{_UNITS[match[2]]: float(match[1])})
+
+
+def _pairs(option: str, entries: Sequence[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{option} {entry!r} is not of the form FIELD=...")
+        if name in pairs:
+            raise typer.BadParameter(f"{option} names {name} twice")
+        pairs[name] = value
+    return pairs
+
+
+_File = Annotated[Path, typer.Argument(help="CSV, JSON Lines (.jsonl, .ndjson) or Parquet, sorted by event time.")]
+_Topic = Annotated[TopicName, typer.Option(help="What the rows are.")]
+_Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Event field from column; repeatable. attributes.NAME=COLUMN makes an attribute. "
+        "Columns that are named as fields need none.",
+    ),
+]
+_Constants = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="The same value for every row; repeatable.")
+]
+_Unit = Annotated[AmountUnit, typer.Option(help="Whether 19.99 EUR stands as 1999 (minor) or 19.99 (major).")]
+_Since = Annotated[
+    datetime | None,
+    typer.Option("--from", parser=_instant, metavar="TIME", help="First event time; UTC unless it says otherwise."),
+]
+_Until = Annotated[
+    datetime | None, typer.Option("--to", parser=_instant, metavar="TIME", help="Event time to stop before.")
+]
+_FraudColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Send a label for every payment too, from this 0/1 column.")
+]
+_Delay = Annotated[
+    str, typer.Option(metavar="DURATION", help="How long after its payment a label becomes known: 12h, 7d, 2w.")
+]
+_AfterEnd = Annotated[
+    bool, typer.Option("--labels-after-end", help="Send also the labels that fall behind the last payment.")
+]
+_Sort = Annotated[bool, typer.Option("--sort", help="Read the whole file into memory and sort it first.")]
+_Speed = Annotated[float, typer.Option(min=0, help="Seconds of event time per second; 0 is as fast as ingest accepts.")]
+_Rate = Annotated[float, typer.Option(min=0, help="Events per second instead; 0 is no limit.")]
+_Batch = Annotated[int, typer.Option(min=1, help="Most events in one request.")]
+_Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", envvar=url_variable("ingest"), help="Address of ingest; by default that of the running platform."
+    ),
+]
+_Restart = Annotated[bool, typer.Option("--restart", help="Begin again instead of where the last run stopped.")]
+
+
+def replay(  # noqa: PLR0913 - a command's parameters are its options
+    file: _File,
+    *,
+    topic: _Topic = TopicName.TRANSACTIONS,
+    columns: _Columns = None,
+    constants: _Constants = None,
+    amount_unit: _Unit = AmountUnit.MINOR,
+    since: _Since = None,
+    until: _Until = None,
+    fraud_column: _FraudColumn = None,
+    label_delay: _Delay = "7d",
+    labels_after_end: _AfterEnd = False,
+    sort: _Sort = False,
+    speed: _Speed = 0.0,
+    rate: _Rate = 0.0,
+    batch: _Batch = 1_000,
+    url: _Url = None,
+    home: Home = HOME,
+    restart: _Restart = False,
+) -> None:
+    """Feed FILE through ingest, in event-time order.
+
+    Interrupted, it goes on where it stopped when run again; repeating an event changes nothing.
+
+    Example: headrace replay payments.csv --map card_id=CUSTOMER --set currency=EUR --amount-unit major
+    """
+    with _problems_told():
+        plan = ReplayPlan(
+            file=file,
+            topic=topic.value,
+            columns=_pairs("--map", columns or []),
+            constants=_pairs("--set", constants or []),
+            amount_unit=amount_unit.value,
+            since=since,
+            until=until,
+            fraud_column=fraud_column,
+            label_delay=_duration(label_delay),
+            labels_after_end=labels_after_end,
+            sort=sort,
+            speed=speed,
+            rate=rate,
+            batch_events=batch,
+        )
+        base_url = url or _running_ingest(home)
+        summary = _with_progress_bar(
+            file.name,
+            lambda progress: run_replay(plan, base_url=base_url, home=home, progress=progress, restart=restart),
+        )
+        _print_summary(summary)
+
+
+@contextlib.contextmanager
+def _problems_told() -> Iterator[None]:
+    try:
+        yield
+    except ReplayError as error:
+        errors.print(f"headrace replay: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        errors.print("Stopped. The same command goes on from here; --restart begins again.")
+        raise typer.Exit(130) from None
+
+
+def _running_ingest(home: Path) -> str:
+    url = discover(home).services.get("ingest")
+    if url is None:
+        raise ReplayError("the address of ingest is not known; give it with --url")
+    return url
+
+
+def _with_progress_bar(name: str, run: Callable[[Callable[[ReplayProgress], None]], ReplaySummary]) -> ReplaySummary:
+    layout = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[told]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Progress(*layout, console=errors) as bar:
+        task = bar.add_task(name, total=1.0, told="")
+
+        def show(progress: ReplayProgress) -> None:
+            told = f"{progress.accepted:,} accepted, {progress.rejected:,} refused"
+            if progress.occurred_at is not None:
+                told += f", at {progress.occurred_at:%Y-%m-%d %H:%M}"
+            if progress.waiting is not None:
+                told += f"; waiting for ingest: {progress.waiting}"
+            bar.update(task, completed=progress.fraction, told=told)
+
+        return run(show)
+
+
+def _print_summary(summary: ReplaySummary) -> None:
+    sent = sum(summary.sent.values())
+    parts = ", ".join(f"{count:,} {topic}" for topic, count in summary.sent.items()) or "nothing"
+    console.print(f"Sent {parts} in {summary.seconds:.1f} s ({sent / max(summary.seconds, 1e-9):,.0f} a second).")
+    if summary.resumed:
+        console.print(f"Went on behind {summary.resumed:,} events of earlier runs; {summary.accepted:,} in all.")
+    if summary.rejected_file is not None:
+        console.print(f"Refused {summary.rejected:,}; each stands with its reason in {summary.rejected_file}")

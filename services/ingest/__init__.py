@@ -1,0 +1,1 @@
+"""Takes events in over REST, and files through replay, and writes them to the log."""

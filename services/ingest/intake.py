@@ -1,0 +1,90 @@
+"""One request from its bytes to the log's acknowledgement."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.ingest.answers import Accepted, BatchAnswer, BatchItem
+from services.ingest.handlers import Taken, take, take_batch
+from services.ingest.idempotency import IdempotencyKeys
+from services.ingest.outbox import Outbox
+from services.ingest.posted import Posted
+from services.ingest.problems import IngestError, NotTakenError, UnacknowledgedError
+from shared.bus.base import Outgoing
+from shared.contracts.topics import Topic
+from shared.runtime import metrics
+from shared.runtime.clock import Clock
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Takes events in.
+
+    waiting_for: tells what keeps the log from taking events, or None.
+    """
+
+    outbox: Outbox
+    idempotency_keys: IdempotencyKeys
+    clock: Clock
+    waiting_for: Callable[[], str | None]
+    batch_events_max: int
+    acknowledge_seconds_max: float
+
+    async def take_one(
+        self, posted: Posted, body: bytes, *, trace_id: str | None, idempotency_key: str | None
+    ) -> Accepted:
+        """Put the event in `body` on the log; raises IngestError."""
+        async with self._measured(posted.topic):
+            if idempotency_key is None:
+                taken = take(posted, body, trace_id=trace_id)
+            else:
+                taken = await asyncio.to_thread(self._take_under_key, posted, body, trace_id, idempotency_key)
+            await self._publish([taken.outgoing])
+        metrics.INGESTED.labels(posted.topic.name, "accepted").inc()
+        return Accepted(event_id=taken.event_id, trace_id=taken.trace_id)
+
+    async def take_many(self, posted: Posted, body: bytes, *, trace_id: str | None) -> BatchAnswer:
+        """Put the good events of the batch in `body` on the log; raises IngestError when it fails as a whole."""
+        async with self._measured(posted.topic):
+            outcomes = take_batch(posted, body, events_max=self.batch_events_max, trace_id=trace_id)
+            good = [outcome.outgoing for outcome in outcomes if isinstance(outcome, Taken)]
+            await self._publish(good)
+        metrics.INGESTED.labels(posted.topic.name, "accepted").inc(len(good))
+        metrics.INGESTED.labels(posted.topic.name, "rejected").inc(len(outcomes) - len(good))
+        return BatchAnswer(
+            accepted=len(good), rejected=len(outcomes) - len(good), items=[_item(outcome) for outcome in outcomes]
+        )
+
+    def _take_under_key(self, posted: Posted, body: bytes, trace_id: str | None, key: str) -> Taken:
+        def choose_id(occurred_at: datetime) -> str:
+            return self.idempotency_keys.settle(posted.topic, key, body, occurred_at)
+
+        return take(posted, body, trace_id=trace_id, choose_id=choose_id)
+
+    async def _publish(self, records: Sequence[Outgoing]) -> None:
+        if problem := self.waiting_for():
+            raise NotTakenError("bus_unavailable", problem)
+        acknowledged = asyncio.wrap_future(self.outbox.publish(records))
+        try:
+            await asyncio.wait_for(acknowledged, self.acknowledge_seconds_max)
+        except TimeoutError as error:
+            raise UnacknowledgedError(f"the log did not acknowledge within {self.acknowledge_seconds_max} s") from error
+
+    @asynccontextmanager
+    async def _measured(self, topic: Topic) -> AsyncIterator[None]:
+        started = self.clock.monotonic_seconds()
+        try:
+            yield
+        except IngestError as error:
+            outcome = "unavailable" if error.retry_after_seconds else "rejected"
+            metrics.INGESTED.labels(topic.name, outcome).inc()
+            raise
+        metrics.INGEST_SECONDS.labels(topic.name).observe(self.clock.monotonic_seconds() - started)
+
+
+def _item(outcome: Taken | IngestError) -> BatchItem:
+    if isinstance(outcome, Taken):
+        return BatchItem(status=202, event_id=outcome.event_id)
+    return BatchItem(status=422, error=outcome.problem)

@@ -1,0 +1,79 @@
+"""Why a request, or one event of a batch, was not taken: one tree, turned into HTTP in endpoints.py only."""
+
+from msgspec import Struct
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What was wrong, where, and what to do about it.
+
+    code: short and stable, for programs. field: a path such as `amount` or `events[3].amount`.
+    """
+
+    code: str
+    message: str
+    field: str | None = None
+    hint: str | None = None
+
+
+class IngestError(Exception):
+    """Something was not taken.
+
+    status: of the HTTP answer. retry_after_seconds: set where the same request may succeed later.
+    """
+
+    status = 400
+    retry_after_seconds: int | None = None
+
+    def __init__(self, code: str, message: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.problem = Problem(code=code, message=message, field=field, hint=hint)
+
+
+class MalformedError(IngestError):
+    """The body is not JSON, or a header is not what it must be."""
+
+
+class InvalidEventError(IngestError):
+    """JSON, but not the event that the path takes."""
+
+    status = 422
+
+
+class TooLargeError(IngestError):
+    """More bytes than one request may have."""
+
+    status = 413
+
+
+class ConflictError(IngestError):
+    """The Idempotency-Key belongs to another body."""
+
+    status = 409
+
+
+class NotTakenError(IngestError):
+    """A neighbour is away or busy and nothing of the request was taken."""
+
+    status = 503
+    retry_after_seconds = 1
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(
+            code,
+            f"{message}; nothing was taken",
+            hint="Send the same request again after Retry-After seconds, with the same id.",
+        )
+
+
+class UnacknowledgedError(IngestError):
+    """The log did not confirm in time: some, all or none of the request's events are on it."""
+
+    status = 503
+    retry_after_seconds = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            "unacknowledged",
+            f"{message}; the events may or may not have been taken",
+            hint="Send the same request again after Retry-After seconds, with the same id: a repeat changes nothing.",
+        )

@@ -1,0 +1,82 @@
+"""How large the demo is, how long it may take, and when it has gone well."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.local.simulator import SimulatorConfig
+from shared.runtime.clock import Clock
+
+
+class DemoError(Exception):
+    """Something that the demo shows did not happen; the message says what and by when it should have."""
+
+
+_WORLD = SimulatorConfig(cards=500, merchants=1_000, bursts_daily=0.02, label_delay=timedelta(hours=20))
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """Every number of the demo.
+
+    world: about two payments a card and simulated day, so about three seconds a day at the live rate.
+    recovered_frauds: so many payments of the new pattern the new model must have decided before it is judged.
+    recall_change_min: so far recall must fall with the new pattern, and rise again with the new model.
+    """
+
+    world: SimulatorConfig = _WORLD
+    history_payments: int = 40_000
+    history_batch: int = 500
+    live_payments_per_second: int = 300
+    before_seconds: int = 20
+    recovered_frauds: int = 300
+    recall_change_min: float = 0.15
+    sliding_window_payments: int = 3_000
+
+    history_seconds_max: float = 120.0
+    training_seconds_max: float = 90.0
+    notice_seconds_max: float = 60.0
+    recovery_seconds_max: float = 120.0
+    settling_seconds_max: float = 30.0
+    quiet_seconds: float = 2.0
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Environment of the services, which lets time run a few ten thousand times faster than in life.
+
+        Every label comes within twenty simulated hours, and a new model must be there within seconds, on two cores. An
+        alarm takes more evidence than by default: so much more that there is something to learn from once it comes.
+        """
+        return {
+            "HEADRACE_TRAINING_LABEL_DELAY_DAYS": "0.85",
+            "HEADRACE_TRAINING_FOREST_TREES": "50",
+            "HEADRACE_TRAINING_JOBS": "1",
+            "HEADRACE_DRIFT_LABEL_DELAY_DAYS": "0.85",
+            "HEADRACE_DRIFT_FALSE_ALARM_LABELS": "1000000000",
+            "HEADRACE_DRIFT_COOLDOWN_SECONDS": "30",
+        }
+
+
+DEMO_PLAN = DemoPlan()
+"""What `headrace demo` runs."""
+
+
+class Deadline:
+    """How long something may take, and what it was."""
+
+    def __init__(self, clock: Clock, seconds_max: float, what: str) -> None:
+        self._clock = clock
+        self._started = clock.monotonic_seconds()
+        self._seconds_max = seconds_max
+        self._what = what
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the deadline was set."""
+        return self._clock.monotonic_seconds() - self._started
+
+    def check(self, so_far: Callable[[], str] = lambda: "") -> None:
+        """Raise DemoError when it is over; `so_far` tells how far it had come."""
+        if self.elapsed_seconds > self._seconds_max:
+            detail = so_far()
+            raise DemoError(f"{self._what} within {self._seconds_max:.0f} s" + (f": {detail}" if detail else ""))

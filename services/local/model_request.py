@@ -1,0 +1,53 @@
+"""Asking for a new model, and following what becomes of it."""
+
+import contextlib
+from collections.abc import Iterator
+
+from services.local.errors import PlatformError
+from shared.bus.base import Bus, Outgoing, Tail
+from shared.contracts import codec
+from shared.contracts.events import ModelEvent, RetrainingRequest
+from shared.contracts.ids import new_event_id, new_trace_id
+from shared.contracts.topics import MODELS, RETRAINING
+from shared.models.manifest import MODEL_NAME
+from shared.runtime.clock import Clock
+
+_POLL_SECONDS = 0.2
+
+
+def request_training(bus: Bus, clock: Clock, *, requested_by: str, reason: str) -> RetrainingRequest:
+    """Publish a request for a new model and return it once the log has it; raises BusUnavailableError."""
+    now = clock.now()
+    request = RetrainingRequest(
+        event_id=new_event_id(now),
+        occurred_at=now,
+        trace_id=new_trace_id(),
+        model_name=MODEL_NAME,
+        requested_by=requested_by,
+        reason=reason,
+    )
+    with contextlib.closing(bus.publisher()) as publisher:
+        publisher.send(Outgoing(RETRAINING.name, RETRAINING.key_of(request).encode(), codec.encode(request))).result()
+    return request
+
+
+def follow_models(tail: Tail, clock: Clock, *, seconds_max: float) -> Iterator[ModelEvent]:
+    """Yield the model's events from where `tail` stands, up to the one that ends a run: promoted or refused.
+
+    tail: opened on `models` before the request was published, so that no answer is missed. A run that another
+        request began meanwhile answers this one too.
+
+    Raises:
+        PlatformError: no run ended in time.
+    """
+    deadline = clock.monotonic_seconds() + seconds_max
+    while clock.monotonic_seconds() < deadline:
+        for record in tail.poll(wait_seconds=_POLL_SECONDS):
+            event = codec.decode(ModelEvent, record.value or b"")
+            if event.model_name == MODEL_NAME:
+                yield event
+                if event.action in {"promoted", "refused"}:
+                    return
+    raise PlatformError(
+        f"no answer on `{MODELS.name}` within {seconds_max:.0f} s; is training up? see `headrace status`"
+    )

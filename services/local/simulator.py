@@ -1,0 +1,262 @@
+"""Card payments that never happened, with the truth beside each: seeded, endless, made a day at a time.
+
+The payments and the three standing kinds of fraud follow the Fraud Detection Handbook (Le Borgne, Siblini, Lebichot,
+Bontempi: "Reproducible Machine Learning for Credit Card Fraud Detection", 2022, chapter 3). Card testing is ours: a
+pattern that can be switched on while the stream runs, so that a model meets what it has not learnt.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from services.local.simulated_world import Floats, Integers, World, draw_world
+from shared.contracts.events import Label, Transaction
+from shared.contracts.ids import derived_event_id
+
+CURRENCY = "EUR"
+LARGE_AMOUNT_CENTS = 220_00
+MERCHANT_COMPROMISED_DAYS = 28
+CARD_COMPROMISED_DAYS = 14
+COMPROMISED_CARD_FRAUD_SHARE = 1 / 3
+COMPROMISED_CARD_AMOUNT_FACTOR = 5
+BURST_PAYMENTS = (8, 15)
+BURST_SECONDS = 3600
+BURST_AMOUNT_CENTS = (50, 2_00)
+
+_DAY = timedelta(days=1)
+_NOON_SECONDS = 43_200.0
+_TIME_OF_DAY_DEVIATION_SECONDS = 20_000.0
+
+
+class Scenario(Enum):
+    """What a payment is."""
+
+    GENUINE = "genuine"
+    LARGE_AMOUNT = "large amount"
+    COMPROMISED_MERCHANT = "compromised merchant"
+    COMPROMISED_CARD = "compromised card"
+    CARD_TESTING = "card testing"
+
+
+_SCENARIOS = tuple(Scenario)
+_CARD_TESTING = _SCENARIOS.index(Scenario.CARD_TESTING)
+
+
+@dataclass(frozen=True)
+class SimulatedPayment:
+    """A payment and the truth about it."""
+
+    transaction: Transaction
+    is_fraud: bool
+    scenario: Scenario
+
+
+@dataclass(frozen=True)
+class SimulatorConfig:
+    """The world and what goes wrong in it.
+
+    start: midnight of the first day, UTC.
+    merchants_compromised_daily, cards_compromised_daily: share of all that fall to fraudsters each day; the defaults
+        are the book's 2 of 10,000 and 3 of 5,000.
+    bursts_daily: share of all cards that are tested each day once the new pattern is on.
+    label_delay: from a payment to the label that tells what it was; every fraud gets one (a chargeback).
+    genuine_labelled_share: share of genuine payments that get one too (a review).
+    """
+
+    seed: int = 1
+    cards: int = 5_000
+    merchants: int = 10_000
+    start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    merchants_compromised_daily: float = 2 / 10_000
+    cards_compromised_daily: float = 3 / 5_000
+    bursts_daily: float = 30 / 5_000
+    label_delay: timedelta = timedelta(days=7)
+    genuine_labelled_share: float = 0.002
+
+
+class _Stream(IntEnum):
+    """Independent sources of chance, so that switching one thing leaves every other as it was."""
+
+    WORLD = 0
+    PAYMENTS = 1
+    MERCHANTS_COMPROMISED = 2
+    CARDS_COMPROMISED = 3
+    BURSTS = 4
+    NAMES = 5
+
+
+class _Payments(NamedTuple):
+    """One day's payments as columns; burst_begun_ms is 0 outside of bursts."""
+
+    time_ms: Integers
+    card: Integers
+    merchant: Integers
+    amount_cents: Integers
+    scenario: Integers
+    burst_begun_ms: Integers
+
+
+class Simulator:
+    """One stream of payments in event-time order, and the labels that follow it."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        """Draw the world; the payments are drawn as they are asked for."""
+        self._config = config
+        self._world = draw_world(self._random(_Stream.WORLD, 0), cards=config.cards, merchants=config.merchants)
+        self._new_pattern_from: datetime | None = None
+        self._labels: deque[Label] = deque()
+        self._payments = self._stream()
+
+    @property
+    def world(self) -> World:
+        """The cards and merchants."""
+        return self._world
+
+    def payments(self) -> Iterator[SimulatedPayment]:
+        """Return the stream, which never ends; every call returns the same one, wherever it is now."""
+        return self._payments
+
+    def labels_due(self, until: datetime) -> list[Label]:
+        """Take the labels, of payments streamed so far, that became known up to `until`; each is given once."""
+        due: list[Label] = []
+        while self._labels and self._labels[0].occurred_at <= until:
+            due.append(self._labels.popleft())
+        return due
+
+    def start_new_pattern(self, at: datetime) -> None:
+        """Let card testing begin: every burst that starts at or after `at` and has not been passed by."""
+        self._new_pattern_from = at
+
+    def _stream(self) -> Iterator[SimulatedPayment]:
+        for day in itertools.count():
+            midnight = self._config.start + day * _DAY
+            base = _ordinary_payments(self._world, self._random(_Stream.PAYMENTS, day), *self._compromised(day))
+            bursts = _bursts(self._world, self._random(_Stream.BURSTS, day), self._draws(_Stream.BURSTS, day))
+            columns = _Payments(*(np.concatenate(pair) for pair in zip(base, bursts, strict=True)))
+            random = self._random(_Stream.NAMES, day)
+            count = len(columns.time_ms)
+            traces = random.bytes(16 * count).hex()
+            labelled = (columns.scenario > 0) | (random.random(count) < self._config.genuine_labelled_share)
+            order = np.argsort(columns.time_ms, kind="stable")
+            rows = zip(*(column[order].tolist() for column in (*columns, labelled)), order.tolist(), strict=True)
+            for *row, is_labelled, number in rows:
+                if row[4] == _CARD_TESTING and not self._new_pattern_on(midnight + timedelta(milliseconds=row[5])):
+                    continue
+                payment = self._payment(midnight, f"{day}-{number}", traces[32 * number : 32 * number + 32], row)
+                if is_labelled:
+                    self._labels.append(self._label(payment))
+                yield payment
+
+    def _payment(self, midnight: datetime, number: str, trace_id: str, row: list[int]) -> SimulatedPayment:
+        time_ms, card, merchant, amount_cents, scenario, _ = row
+        world = self._world
+        occurred_at = midnight + timedelta(milliseconds=time_ms)
+        transaction_id = f"payment-{self._config.seed}-{number}"
+        channel = world.channels[merchant]
+        transaction = Transaction(
+            event_id=derived_event_id(occurred_at, "simulated", transaction_id),
+            occurred_at=occurred_at,
+            trace_id=trace_id,
+            transaction_id=transaction_id,
+            card_id=world.card_ids[card],
+            merchant_id=world.merchant_ids[merchant],
+            device_id=world.device_ids[card] if channel == "ecommerce" else None,
+            amount=amount_cents,
+            currency=CURRENCY,
+            channel=channel,
+            country=world.countries[merchant],
+            mcc=world.categories[merchant],
+        )
+        return SimulatedPayment(transaction, scenario > 0, _SCENARIOS[scenario])
+
+    def _label(self, payment: SimulatedPayment) -> Label:
+        transaction = payment.transaction
+        known_at = transaction.occurred_at + self._config.label_delay
+        return Label(
+            event_id=derived_event_id(known_at, "simulated-label", transaction.transaction_id),
+            occurred_at=known_at,
+            trace_id=transaction.trace_id,
+            transaction_id=transaction.transaction_id,
+            card_id=transaction.card_id,
+            label="fraud" if payment.is_fraud else "genuine",
+            source="chargeback" if payment.is_fraud else "review",
+        )
+
+    def _new_pattern_on(self, burst_begun: datetime) -> bool:
+        return self._new_pattern_from is not None and burst_begun >= self._new_pattern_from
+
+    def _compromised(self, day: int) -> tuple[Integers, Integers]:
+        """Return the merchants and the cards that are in the fraudsters' hands on `day`."""
+        merchants, cards = (
+            np.concatenate([self._draws(stream, earlier) for earlier in range(day - days + 1, day + 1)])
+            for stream, days in (
+                (_Stream.MERCHANTS_COMPROMISED, MERCHANT_COMPROMISED_DAYS),
+                (_Stream.CARDS_COMPROMISED, CARD_COMPROMISED_DAYS),
+            )
+        )
+        return merchants, cards
+
+    def _draws(self, stream: _Stream, day: int) -> Integers:
+        """Return whom it hits on `day`. Days before the first count too, so the world starts in its steady state."""
+        config = self._config
+        population, rate = {
+            _Stream.MERCHANTS_COMPROMISED: (config.merchants, config.merchants_compromised_daily),
+            _Stream.CARDS_COMPROMISED: (config.cards, config.cards_compromised_daily),
+            _Stream.BURSTS: (config.cards, config.bursts_daily),
+        }[stream]
+        # Whole numbers whose long-run mean is the rate, so that a small world has its share too.
+        count = int(np.floor((day + 1) * population * rate) - np.floor(day * population * rate))
+        return self._random(stream, day, 1).choice(population, size=min(count, population), replace=False)
+
+    def _random(self, stream: _Stream, day: int, purpose: int = 0) -> np.random.Generator:
+        days_before_start_max = MERCHANT_COMPROMISED_DAYS
+        return np.random.default_rng([self._config.seed, stream, day + days_before_start_max, purpose])
+
+
+def _ordinary_payments(
+    world: World, random: np.random.Generator, merchants_compromised: Integers, cards_compromised: Integers
+) -> _Payments:
+    """Return a day of payments as the cards' owners, and the three standing kinds of fraudster, make them."""
+    card = np.repeat(np.arange(len(world.card_ids)), random.poisson(world.payments_a_day_mean))
+    seconds = random.normal(_NOON_SECONDS, _TIME_OF_DAY_DEVIATION_SECONDS, len(card))
+    within_day = (seconds > 0) & (seconds < _DAY.total_seconds())
+    card, seconds = card[within_day], seconds[within_day]
+    starts, ends = world.reach_starts[card], world.reach_starts[card + 1]
+    merchant = world.reach[starts + (random.random(len(card)) * (ends - starts)).astype(np.int64)]
+    amount = np.maximum(1, np.rint(_amounts(world.mean_amount[card], random) * 100)).astype(np.int64)
+
+    scenario = np.where(amount > LARGE_AMOUNT_CENTS, _SCENARIOS.index(Scenario.LARGE_AMOUNT), 0)
+    scenario[np.isin(merchant, merchants_compromised)] = _SCENARIOS.index(Scenario.COMPROMISED_MERCHANT)
+    misused = np.isin(card, cards_compromised) & (random.random(len(card)) < COMPROMISED_CARD_FRAUD_SHARE)
+    amount[misused] *= COMPROMISED_CARD_AMOUNT_FACTOR
+    scenario[misused] = _SCENARIOS.index(Scenario.COMPROMISED_CARD)
+    time_ms = (seconds * 1000).astype(np.int64)
+    return _Payments(time_ms, card, merchant, amount, scenario, np.zeros_like(card))
+
+
+def _amounts(mean: Floats, random: np.random.Generator) -> Floats:
+    """Return one amount for each mean, in major units, never negative."""
+    amounts = random.normal(mean, mean / 2)
+    return np.where(amounts < 0, random.uniform(0, 2 * mean), amounts)
+
+
+def _bursts(world: World, random: np.random.Generator, cards: Integers) -> _Payments:
+    """Return one burst of card testing for each of `cards`: many small payments within an hour, anywhere."""
+    counts = random.integers(BURST_PAYMENTS[0], BURST_PAYMENTS[1] + 1, len(cards))
+    hour_ms, day_ms = BURST_SECONDS * 1000, int(_DAY.total_seconds()) * 1000
+    begun_ms = np.repeat(random.integers(0, day_ms - hour_ms, len(cards)), counts)
+    total = len(begun_ms)
+    return _Payments(
+        time_ms=begun_ms + random.integers(0, hour_ms, total),
+        card=np.repeat(cards, counts),
+        merchant=random.integers(len(world.merchant_ids), size=total),
+        amount_cents=random.integers(BURST_AMOUNT_CENTS[0], BURST_AMOUNT_CENTS[1] + 1, total),
+        scenario=np.full(total, _CARD_TESTING),
+        burst_begun_ms=begun_ms,
+    )

@@ -1,0 +1,61 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from services.cli.replay import replay
+from tests.unit.ingest.serving import Running, serving
+
+HEADER = "transaction_id,occurred_at,CUSTOMER,merchant_id,amount,country,mcc,FRAUD\n"
+LINES = "".join(f"tx-{n},2026-03-0{n} 10:00:00,card-1,shop-1,19.99,BE,5411,0\n" for n in range(1, 6))
+MAPPING = ["--map", "card_id=CUSTOMER", "--set", "currency=EUR", "--set", "channel=atm", "--amount-unit", "major"]
+
+app = typer.Typer()
+app.command()(replay)
+
+
+@pytest.fixture
+def ingest() -> Iterator[Running]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "payments.csv"
+    path.write_text(HEADER + LINES)
+    return path
+
+
+def test_a_file_is_replayed_and_the_summary_says_what_was_sent(ingest: Running, file: Path, tmp_path: Path) -> None:
+    options = ["--from", "2026-03-02", "--to", "2026-03-05T00:00Z", "--fraud-column", "FRAUD", "--label-delay", "1d"]
+    result = CliRunner().invoke(app, [str(file), *MAPPING, *options, "--url", ingest.url, "--home", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "Sent 3 transactions, 2 labels" in result.output
+    assert len(ingest.events("transactions")) == 3
+    assert len(ingest.events("labels")) == 2
+
+
+def test_what_is_missing_is_said_in_one_message(ingest: Running, file: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(file), "--url", ingest.url, "--home", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "--map card_id=COLUMN" in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--map", "card_id"],
+        ["--map", "card_id=A", "--map", "card_id=B"],
+        ["--label-delay", "soon"],
+        ["--from", "yesterday"],
+        ["--speed", "-1"],
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(file: Path, options: list[str]) -> None:
+    result = CliRunner().invoke(app, [str(file), *options])
+    assert result.exit_code == 2
+    assert options[0] in result.output or options[1] in result.output
