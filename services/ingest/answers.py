@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from services.ingest.problems import Problem
 from shared.contracts.events import EventId, TraceId
+from shared.intake.problems import Problem
 
 
 class Accepted(Struct, frozen=True, kw_only=True):
@@ -29,9 +29,3 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
     accepted: int
     rejected: int
     items: list[BatchItem]
-
-
-class ErrorAnswer(Struct, frozen=True, kw_only=True):
-    """The request as a whole was refused."""
-
-    error: Problem

@@ -5,10 +5,10 @@ from datetime import timedelta
 from services.ingest.endpoints import ingest_api
 from services.ingest.idempotency import IdempotencyKeys
 from services.ingest.intake import Intake
-from services.ingest.outbox import Outbox
 from services.ingest.settings import IngestSettings
 from services.ingest.topic_creation import TopicCreation
 from shared.bus.base import Bus
+from shared.intake.outbox import Outbox
 from shared.runtime.clock import Clock
 from shared.runtime.service import Service
 from shared.store.base import Store
@@ -17,14 +17,18 @@ from shared.store.base import Store
 def build(settings: IngestSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return ingest, wired and not yet started."""
     topics = TopicCreation(bus)
-    outbox = Outbox(bus, clock, outstanding_max=settings.headrace_ingest_outstanding_max)
+    outbox = Outbox(
+        bus,
+        clock,
+        outstanding_max=settings.headrace_ingest_outstanding_max,
+        acknowledge_seconds_max=settings.headrace_ingest_acknowledge_seconds_max,
+    )
     intake = Intake(
         outbox=outbox,
         idempotency_keys=IdempotencyKeys(store, remember=timedelta(hours=settings.headrace_ingest_idempotency_hours)),
         clock=clock,
         waiting_for=topics.problem,
         batch_events_max=settings.headrace_ingest_batch_events_max,
-        acknowledge_seconds_max=settings.headrace_ingest_acknowledge_seconds_max,
     )
     app = ingest_api(
         intake,

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from services.ingest.problems import ConflictError, NotTakenError
 from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import Topic
+from shared.intake.problems import ConflictError, NotTakenError
 from shared.store.base import Store, StoreUnavailableError
 
 

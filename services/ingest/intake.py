@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.ingest.answers import Accepted, BatchAnswer, BatchItem
-from services.ingest.handlers import Taken, take, take_batch
+from services.ingest.handlers import take_batch
 from services.ingest.idempotency import IdempotencyKeys
-from services.ingest.outbox import Outbox
-from services.ingest.posted import Posted
-from services.ingest.problems import IngestError, NotTakenError, UnacknowledgedError
 from shared.bus.base import Outgoing
 from shared.contracts.topics import Topic
+from shared.intake.outbox import Outbox
+from shared.intake.posted import Posted
+from shared.intake.problems import IntakeError, NotTakenError
+from shared.intake.taking import Taken, take
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 
@@ -30,12 +31,11 @@ class Intake:
     clock: Clock
     waiting_for: Callable[[], str | None]
     batch_events_max: int
-    acknowledge_seconds_max: float
 
     async def take_one(
         self, posted: Posted, body: bytes, *, trace_id: str | None, idempotency_key: str | None
     ) -> Accepted:
-        """Put the event in `body` on the log; raises IngestError."""
+        """Put the event in `body` on the log; raises IntakeError."""
         async with self._measured(posted.topic):
             if idempotency_key is None:
                 taken = take(posted, body, trace_id=trace_id)
@@ -46,7 +46,7 @@ class Intake:
         return Accepted(event_id=taken.event_id, trace_id=taken.trace_id)
 
     async def take_many(self, posted: Posted, body: bytes, *, trace_id: str | None) -> BatchAnswer:
-        """Put the good events of the batch in `body` on the log; raises IngestError when it fails as a whole."""
+        """Put the good events of the batch in `body` on the log; raises IntakeError when it fails as a whole."""
         async with self._measured(posted.topic):
             outcomes = take_batch(posted, body, events_max=self.batch_events_max, trace_id=trace_id)
             good = [outcome.outgoing for outcome in outcomes if isinstance(outcome, Taken)]
@@ -66,25 +66,21 @@ class Intake:
     async def _publish(self, records: Sequence[Outgoing]) -> None:
         if problem := self.waiting_for():
             raise NotTakenError("bus_unavailable", problem)
-        acknowledged = asyncio.wrap_future(self.outbox.publish(records))
-        try:
-            await asyncio.wait_for(acknowledged, self.acknowledge_seconds_max)
-        except TimeoutError as error:
-            raise UnacknowledgedError(f"the log did not acknowledge within {self.acknowledge_seconds_max} s") from error
+        await self.outbox.acknowledged(records)
 
     @asynccontextmanager
     async def _measured(self, topic: Topic) -> AsyncIterator[None]:
         started = self.clock.monotonic_seconds()
         try:
             yield
-        except IngestError as error:
+        except IntakeError as error:
             outcome = "unavailable" if error.retry_after_seconds else "rejected"
             metrics.INGESTED.labels(topic.name, outcome).inc()
             raise
         metrics.INGEST_SECONDS.labels(topic.name).observe(self.clock.monotonic_seconds() - started)
 
 
-def _item(outcome: Taken | IngestError) -> BatchItem:
+def _item(outcome: Taken | IntakeError) -> BatchItem:
     if isinstance(outcome, Taken):
         return BatchItem(status=202, event_id=outcome.event_id)
     return BatchItem(status=422, error=outcome.problem)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -141,9 +142,9 @@ class DemoDisplay:
 
     def summary(self, rows: list[SummaryRow], facts: list[tuple[str, str]]) -> None:
         """Print how it went."""
-        table = Table(title="What happened")
-        for name in ("", "model", "payments", "fraud", "recall", "on new pattern", "precision", "p50 ms", "p99 ms"):
-            table.add_column(name, justify="right" if name else "left")
+        table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in ("", "model", "payments", "fraud", "recall", "of new", "precision", "p50 ms", "p99 ms"):
+            table.add_column(name, justify="right" if name else "left", no_wrap=True)
         for row in rows:
             p50, p99 = ("-", "-") if row.latency_ms is None else (f"{value:.0f}" for value in row.latency_ms)
             table.add_row(

@@ -132,16 +132,18 @@ class LiveShow:
     def _tell_news(self) -> None:
         fresh = self._watch.news.events[self._events_told :]
         self._events_told += len(fresh)
+        alarms = [event for event, _ in fresh if isinstance(event, DriftAlarm)]
+        if alarms:
+            told = ", ".join(f"{alarm.signal} {alarm.statistic:.2f} (from {alarm.threshold:.2f})" for alarm in alarms)
+            self._display.say(f"[bold yellow]drift alarm[/] {escape(told)}")
         for event, _ in fresh:
-            if isinstance(event, DriftAlarm):
-                told = f"{event.statistic:.2f} over {event.samples} payments, threshold {event.threshold:.2f}"
-                self._display.say(f"[bold yellow]drift alarm[/] {escape(event.signal)}: {told}")
-            elif isinstance(event, RetrainingRequest):
-                asked = f"a new model is asked for[/] by {escape(event.requested_by)}: {escape(event.reason)}"
-                self._display.say(f"[bold yellow]{asked}")
-            else:
-                reason = escape(event.reason)
-                self._display.say(f"[bold green]model {event.model_version} {event.action}[/]: {reason}")
+            if isinstance(event, RetrainingRequest):
+                asked = f"{escape(event.requested_by)} asks for a new model"
+                self._display.say(f"[bold yellow]{asked}:[/] {escape(event.reason)}")
+            elif isinstance(event, ModelEvent) and event.action != "registered":
+                colour = "green" if event.action == "promoted" else "red"
+                name = f"model {event.model_version or 'none'} {event.action}"
+                self._display.say(f"[bold {colour}]{name}:[/] {escape(event.reason)}")
 
 
 def newest_version(ledger: Ledger) -> int:

@@ -23,13 +23,13 @@ def summarise(ledger: Ledger, story: Story, *, seconds_total: float) -> Summary:
     stretches = sorted({(one.phase is Phase.NEW_PATTERN, one.model_version) for one in live})
     rows = [
         _row(
-            Phase.NEW_PATTERN.value if new_pattern else Phase.BEFORE.value,
+            "new pattern" if new_pattern else "before",
             str(version),
             [one for one in live if (one.phase is Phase.NEW_PATTERN, one.model_version) == (new_pattern, version)],
         )
         for new_pattern, version in stretches
     ]
-    rows.append(_row("all live payments", "", live))
+    rows.append(_row("all live", "", live))
     return Summary(rows, _facts(ledger, story, live, seconds_total))
 
 

@@ -1,12 +1,15 @@
 """Wires the scoring service."""
 
-from fastapi import FastAPI
-
 from services.scoring.champion import Champion
+from services.scoring.direct import DirectScoring
+from services.scoring.endpoints import scoring_api
 from services.scoring.handlers import ScoringHandler
 from services.scoring.settings import ScoringSettings
 from shared.bus.base import Bus
 from shared.contracts.topics import FEATURES
+from shared.features.catalog.fraud import FRAUD
+from shared.features.engine import FeatureEngine
+from shared.intake.outbox import Outbox
 from shared.models.manifest import MODEL_NAME
 from shared.models.registry import Registry
 from shared.runtime.clock import Clock
@@ -37,10 +40,17 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
         options=LoopOptions(records_max=settings.headrace_scoring_batch_records),
         wait_until=champion.problem,
     )
+    outbox = Outbox(
+        bus,
+        clock,
+        outstanding_max=settings.headrace_scoring_outstanding_max,
+        acknowledge_seconds_max=settings.headrace_scoring_acknowledge_seconds_max,
+    )
+    direct = DirectScoring(FeatureEngine(FRAUD), store, handler, outbox, clock)
     return Service(
         name=SERVICE,
-        app=FastAPI(title="Headrace scoring", description="Payments in, decisions out."),
+        app=scoring_api(direct, body_bytes_max=settings.headrace_scoring_body_bytes_max),
         workers=(champion, loop),
         checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
-        closers=(bus.close, store.close),
+        closers=(outbox.close, bus.close, store.close),
     )

@@ -49,7 +49,8 @@ class ScoringHandler:
 def _scored(vectors: Sequence[FeatureVector], model: OnnxModel | None) -> list[Scored]:
     if model is None:
         return [Scored(None, None, ["model"])] * len(vectors)
-    fitting = [at for at, vector in enumerate(vectors) if vector.feature_version == model.manifest.feature_version]
+    version, width = model.manifest.feature_version, len(model.manifest.feature_names)
+    fitting = [at for at, v in enumerate(vectors) if v.feature_version == version and len(v.values) == width]
     scored = [Scored(model.manifest, None, ["features"])] * len(vectors)
     if fitting:
         rows = np.array([vectors[at].values for at in fitting], dtype=np.float32)

@@ -12,7 +12,7 @@ from shared.models.manifest import MODEL_NAME, Manifest, Thresholds, policy_dige
 
 _DEGRADED_TEXT = {
     "model": "no model is in service; the configured fallback decided",
-    "features": "the vector was made by other feature definitions than the model's; the configured fallback decided",
+    "features": "there were no features, or not those the model was trained on; the configured fallback decided",
 }
 
 

@@ -1,5 +1,6 @@
 """Events to bytes and back, checked on the way in."""
 
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -8,6 +9,10 @@ from shared.contracts.events import Event
 from shared.contracts.topics import Topic
 
 E = TypeVar("E", bound=Event)
+
+# Readers keep event time in 64 bits of nanoseconds; outside these years it is a mistake of units anyway.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2262, 1, 1, tzinfo=UTC)
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type[Event], msgspec.json.Decoder[Event]] = {}
@@ -33,18 +38,23 @@ def decode(event_type: type[E], value: bytes) -> E:
     """Return the event in `value`.
 
     Raises:
-        BadRecordError: not JSON, a field missing, unknown or of the wrong type, or an unknown version.
+        BadRecordError: not JSON, a field missing, unknown or of the wrong type, an unknown version, or an event time
+            outside of 1970 to 2262.
     """
     decoder = _decoders.get(event_type)
     if decoder is None:
         decoder = _decoders[event_type] = msgspec.json.Decoder(event_type)
     try:
-        return decoder.decode(value)  # type: ignore[return-value]
+        event = decoder.decode(value)
     except msgspec.ValidationError as error:
         code = "unknown_version" if "$.schema_version" in str(error) else "invalid"
         raise BadRecordError(code, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecordError("not_json", str(error)) from error
+    if not EARLIEST <= event.occurred_at < LATEST:
+        text = f"{event.occurred_at.isoformat()} is not between {EARLIEST.year} and {LATEST.year} - at `$.occurred_at`"
+        raise BadRecordError("out_of_range", text)
+    return event  # type: ignore[return-value]
 
 
 def decode_record(topic: Topic, key: bytes | None, value: bytes | None) -> Event:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from shared.contracts.events import Label, Transaction
 from shared.features.definitions import Aggregation, Entity, FeatureSet, RowFeature, RowFunction, WindowFeature
 from shared.features.state import (
+    COLUMNS,
     EVENT,
     LABEL_ORIGINS_FROM,
     ORIGIN,
@@ -86,6 +87,10 @@ class FeatureEngine:
             for entity in Entity
         }
         self._slots = {entity: _slots(windows) for entity, windows in self._windows.items()}
+        # Compiles the kernel now, or loads it from numba's cache, rather than under the first payment.
+        nothing = np.zeros(0, dtype=np.int64)
+        for slots in self._slots.values():
+            aggregate(np.zeros((0, COLUMNS), dtype=np.int64), nothing, nothing, nothing, nothing, slots)
 
     def plan(self, arrivals: Sequence[Arrival]) -> Plan:
         """Return what to append and read for `arrivals`, which are in order of arrival."""
@@ -131,7 +136,7 @@ class FeatureEngine:
         by_key = dict(zip(plan.reads, values, strict=True))
         states = [records_of(by_key[key]) for key in places]
         return aggregate(
-            np.concatenate(states) if states else np.zeros((0, 6), dtype=np.int64),
+            np.concatenate(states) if states else np.zeros((0, COLUMNS), dtype=np.int64),
             np.cumsum([len(state) for state in states], dtype=np.int64),
             np.array([places[key] for key in keys], dtype=np.int64),
             np.array([identity(arrival.payment.event_id) for arrival in plan.arrivals], dtype=np.int64),

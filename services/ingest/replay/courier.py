@@ -7,9 +7,10 @@ import httpx
 import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from services.ingest.answers import BatchAnswer, BatchItem, ErrorAnswer
+from services.ingest.answers import BatchAnswer, BatchItem
 from services.ingest.replay.mapping import Event
 from services.ingest.replay.plan import ReplayError
+from shared.intake.http import ErrorAnswer
 
 _RETRIED = {
     HTTPStatus.TOO_MANY_REQUESTS,

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from services.ingest.problems import Problem
 from services.ingest.replay.plan import TOPICS, ReplayError, ReplayPlan
 from services.ingest.replay.values import (
     CellError,
@@ -18,6 +17,7 @@ from services.ingest.replay.values import (
     is_fraud,
     minor_units,
 )
+from shared.intake.problems import Problem
 
 Row = Mapping[str, Any]
 Event = dict[str, Any]

@@ -10,13 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from services.ingest.problems import Problem
 from services.ingest.replay.checkpoint import Checkpoint, Position
 from services.ingest.replay.courier import Courier
 from services.ingest.replay.pacing import Chunk, Pacer
 from services.ingest.replay.plan import TOPICS, ReplayError, ReplayPlan
 from services.ingest.replay.sources import Source, open_source
 from services.ingest.replay.stream import Step, steps
+from shared.intake.problems import Problem
 from shared.runtime.clock import Clock, SystemClock
 
 

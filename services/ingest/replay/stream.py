@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from services.ingest.problems import Problem
 from services.ingest.replay.mapping import Event, Row, RowError, RowMapping
 from services.ingest.replay.plan import ReplayError, ReplayPlan
 from services.ingest.replay.sources import Source
 from shared.contracts.topics import LABELS
+from shared.intake.problems import Problem
 
 
 class Step(NamedTuple):

@@ -15,13 +15,13 @@ import uvicorn
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from services.ingest.app import build
-from services.ingest.posted import POSTED
 from services.ingest.settings import IngestSettings
 from shared.bus.base import Bus, BusUnavailableError, Outgoing, Tail
 from shared.bus.memory import MemoryBus, MemoryPublisher
 from shared.contracts.codec import decode_record
 from shared.contracts.events import Event
 from shared.contracts.topics import BY_NAME, Topic
+from shared.intake.posted import POSTED
 from shared.runtime.clock import Clock, ManualClock
 from shared.runtime.service import add_operations_endpoints
 from shared.store.base import Store

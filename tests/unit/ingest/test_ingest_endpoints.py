@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.ingest.posted import POSTED
 from shared.contracts import codec
 from shared.contracts.events import Interaction, Label, Transaction
 from shared.contracts.ids import derived_event_id
+from shared.intake.posted import POSTED
 from tests.events import payment
 from tests.unit.ingest.serving import Running, payment_body, serving
 

@@ -54,7 +54,7 @@ def test_a_log_that_goes_away_within_a_batch_leaves_it_in_doubt_and_a_repeat_com
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bus, clock = FaultyBus(), ManualClock(NOW)
-    caplog.set_level("INFO", logger="services.ingest")
+    caplog.set_level("INFO", logger="shared.intake")
     with serving(bus, clock=clock) as ingest:
         bus.sends_left = 2
         answer = ingest.post("/v1/transactions/batch", BATCH)
@@ -64,7 +64,7 @@ def test_a_log_that_goes_away_within_a_batch_leaves_it_in_doubt_and_a_repeat_com
         assert ingest.post("/v1/transactions/batch", BATCH).json()["accepted"] == 3
         assert len({event.event_id for event in ingest.events("transactions")}) == 3
     assert [
-        record.message.partition(":")[0] for record in caplog.records if record.name.startswith("services.ingest")
+        record.message.partition(":")[0] for record in caplog.records if record.name.startswith("shared.intake")
     ] == [
         "the log does not take events",
         "the log takes events again",

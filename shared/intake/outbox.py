@@ -1,12 +1,13 @@
 """The way to the log: one thread sends in order, and at most so many events wait for their acknowledgement."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from services.ingest.problems import NotTakenError, UnacknowledgedError
 from shared.bus.base import Bus, BusUnavailableError, Outgoing, Publisher
+from shared.intake.problems import NotTakenError, UnacknowledgedError
 from shared.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,8 @@ PAUSE_SECONDS = 1.0
 class Outbox:
     """Publishes without blocking its caller."""
 
-    def __init__(self, bus: Bus, clock: Clock, *, outstanding_max: int) -> None:
+    def __init__(self, bus: Bus, clock: Clock, *, outstanding_max: int, acknowledge_seconds_max: float) -> None:
+        self._acknowledge_seconds_max = acknowledge_seconds_max
         self._bus = bus
         self._clock = clock
         self._outstanding_max = outstanding_max
@@ -27,7 +29,7 @@ class Outbox:
         self._troubled = False
         self._lock = threading.Lock()
         self._publisher: Publisher | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest-outbox")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
 
     def publish(self, records: Sequence[Outgoing]) -> "Future[None]":
         """Queue `records`; the future completes when the log has every one of them.
@@ -47,6 +49,19 @@ class Outbox:
             return delivery.done
         self._thread.submit(self._send, records, delivery)
         return delivery.done
+
+    async def acknowledged(self, records: Sequence[Outgoing]) -> None:
+        """Publish `records` and wait until the log has every one of them.
+
+        Raises:
+            NotTakenError: none was sent.
+            UnacknowledgedError: some may have been; also when the log takes too long.
+        """
+        limit = self._acknowledge_seconds_max
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self.publish(records)), limit)
+        except TimeoutError as error:
+            raise UnacknowledgedError(f"the log did not acknowledge within {limit} s") from error
 
     def close(self) -> None:
         """Send what is queued, wait for the log, let go."""

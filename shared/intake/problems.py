@@ -15,7 +15,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     hint: str | None = None
 
 
-class IngestError(Exception):
+class IntakeError(Exception):
     """Something was not taken.
 
     status: of the HTTP answer. retry_after_seconds: set where the same request may succeed later.
@@ -29,29 +29,29 @@ class IngestError(Exception):
         self.problem = Problem(code=code, message=message, field=field, hint=hint)
 
 
-class MalformedError(IngestError):
+class MalformedError(IntakeError):
     """The body is not JSON, or a header is not what it must be."""
 
 
-class InvalidEventError(IngestError):
+class InvalidEventError(IntakeError):
     """JSON, but not the event that the path takes."""
 
     status = 422
 
 
-class TooLargeError(IngestError):
+class TooLargeError(IntakeError):
     """More bytes than one request may have."""
 
     status = 413
 
 
-class ConflictError(IngestError):
+class ConflictError(IntakeError):
     """The Idempotency-Key belongs to another body."""
 
     status = 409
 
 
-class NotTakenError(IngestError):
+class NotTakenError(IntakeError):
     """A neighbour is away or busy and nothing of the request was taken."""
 
     status = 503
@@ -65,7 +65,7 @@ class NotTakenError(IngestError):
         )
 
 
-class UnacknowledgedError(IngestError):
+class UnacknowledgedError(IntakeError):
     """The log did not confirm in time: some, all or none of the request's events are on it."""
 
     status = 503

@@ -1,0 +1,124 @@
+"""HTTP in front of the intake: bodies, traces, and the one place that turns a problem into an answer."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from shared.intake.problems import IntakeError, MalformedError, Problem, TooLargeError
+
+REFERENCE = "#/components/schemas/{name}"
+TRACEPARENT = {
+    "name": "traceparent",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "W3C Trace Context; its trace-id becomes that of every event that carries none.",
+}
+
+_TRACEPARENT = re.compile(r"^(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_encoder = msgspec.json.Encoder()
+
+
+class ErrorAnswer(Struct, frozen=True, kw_only=True):
+    """The request as a whole was refused."""
+
+    error: Problem
+
+
+class DescribedApi(FastAPI):
+    """FastAPI, with the schemas of bodies and answers that msgspec reads rather than pydantic, and our error answers.
+
+    schemas: JSON Schemas by name, added to the OpenAPI document's components.
+    """
+
+    def __init__(self, *, schemas: Mapping[str, Any], title: str, description: str) -> None:
+        super().__init__(title=title, description=description)
+        self._schemas = schemas
+        self.add_exception_handler(IntakeError, _intake_error)
+        self.add_exception_handler(HTTPException, _http_error)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        document = super().openapi()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(self._schemas)
+        return document
+
+
+def described(
+    body: Mapping[str, Any], answers: Mapping[int, tuple[str, type]], parameters: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return how an operation is described to FastAPI: its JSON body, and by status what it answers."""
+    return {
+        "responses": {status: _response(text, answer) for status, (text, answer) in answers.items()},
+        "openapi_extra": {
+            "parameters": parameters,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        },
+    }
+
+
+def reference(described_type: type) -> dict[str, str]:
+    """Return a reference to a type's schema in the OpenAPI document."""
+    return {"$ref": REFERENCE.format(name=described_type.__name__)}
+
+
+async def body_of(request: Request, bytes_max: int) -> bytes:
+    """Return a request's body; raises TooLargeError beyond `bytes_max`, MalformedError when the client left."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > bytes_max:
+                raise TooLargeError(
+                    "too_large",
+                    f"the body is larger than {bytes_max} bytes",
+                    hint="Send smaller batches." if request.url.path.endswith("/batch") else "Send smaller attributes.",
+                )
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise MalformedError("incomplete", "the client left before the body was complete") from error
+    return b"".join(chunks)
+
+
+def trace_id_of(request: Request) -> str | None:
+    """Return the trace-id of the request's traceparent, or None."""
+    # W3C Trace Context: a traceparent that cannot be read is ignored, and the trace starts here.
+    match = _TRACEPARENT.match(request.headers.get("traceparent", ""))
+    return match["trace_id"] if match else None
+
+
+async def _intake_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, IntakeError)  # noqa: S101 - registered for this type only
+    response = json_answer(ErrorAnswer(error=error.problem), error.status)
+    if error.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type only
+    status = HTTPStatus(error.status_code)
+    problem = Problem(
+        code=status.name.lower(),
+        message=f"{request.method} {request.url.path}: {error.detail}",
+        hint="See /docs for the paths there are, and what each takes.",
+    )
+    response = json_answer(ErrorAnswer(error=problem), status)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def json_answer(answer: Any, status: int) -> Response:
+    """Return `answer` as JSON."""
+    return Response(_encoder.encode(answer), status_code=status, media_type="application/json")
+
+
+def _response(description: str, answer: type) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": reference(answer)}}}

@@ -1,0 +1,79 @@
+"""A body in, a checked event out, ready for the log. No I/O."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from shared.bus.base import Outgoing
+from shared.contracts.codec import EARLIEST, LATEST
+from shared.contracts.ids import new_trace_id
+from shared.intake.posted import Posted
+from shared.intake.problems import InvalidEventError, MalformedError
+from shared.intake.refusals import refused
+
+_encoder = msgspec.json.Encoder()
+
+
+class Taken(NamedTuple):
+    """An event that was found good."""
+
+    event_id: str
+    trace_id: str
+    outgoing: Outgoing
+
+
+def take(
+    posted: Posted,
+    body: bytes | msgspec.Raw,
+    *,
+    trace_id: str | None = None,
+    choose_id: Callable[[datetime], str] | None = None,
+) -> Taken:
+    """Return the event in `body`.
+
+    trace_id: of the request, for an event that carries none; else it gets a new one.
+    choose_id: event time to id, for an event that carries none; else the id is derived from what the event says.
+
+    Raises:
+        MalformedError: not JSON.
+        InvalidEventError: a field is missing, unknown or wrong.
+        Whatever `choose_id` raises.
+    """
+    event = _decoded(posted, body)
+    event.occurred_at = _in_range(event.occurred_at)
+    if event.trace_id is UNSET:
+        event.trace_id = trace_id or new_trace_id()
+    if event.event_id is UNSET:
+        event.event_id = choose_id(event.occurred_at) if choose_id else posted.natural_id(event)
+    topic = posted.topic
+    outgoing = Outgoing(topic.name, topic.key_of(event).encode(), _encoder.encode(event))
+    return Taken(event.event_id, event.trace_id, outgoing)
+
+
+def _decoded(posted: Posted, body: bytes | msgspec.Raw) -> Any:
+    try:
+        return posted.decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise refused(error, posted.schema) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise not_json(error) from error
+
+
+def not_json(error: Exception) -> MalformedError:
+    """Return what a client is told whose body is not JSON."""
+    return MalformedError("not_json", str(error), hint="Send JSON in UTF-8, not compressed.")
+
+
+def _in_range(occurred_at: datetime) -> datetime:
+    # Compared as it came: at the ends of the calendar the conversion to UTC itself would overflow.
+    if not EARLIEST <= occurred_at < LATEST:
+        raise InvalidEventError(
+            "invalid_field",
+            f"{occurred_at.isoformat()} is not between {EARLIEST.year} and {LATEST.year}",
+            field="occurred_at",
+            hint="Send the event's own time: RFC 3339 with an offset, for example 2026-01-31T09:30:00Z.",
+        )
+    return occurred_at.astimezone(UTC)
