@@ -18,10 +18,10 @@ _PLAIN_ROWS_PER_HEADER = 20
 _COLUMNS = (
     ("second", 6),
     ("simulated", 12),
-    ("payments", 8),
-    ("decisions", 9),
-    ("p50 ms", 7),
-    ("p99 ms", 7),
+    ("made", 4),
+    ("decided", 7),
+    ("p50 ms", 6),
+    ("p99 ms", 6),
     ("alerts", 6),
     ("precision", 9),
     ("recall", 6),
@@ -164,9 +164,9 @@ class DemoDisplay:
             self._console.print(f"  {name:<22}{text}", highlight=False)
 
     def _table(self) -> RenderableType:
-        table = Table()
+        table = Table(box=None, padding=(0, 1, 0, 0))  # ten columns in eighty characters
         for name, width in _COLUMNS:
-            table.add_column(name, justify="right", min_width=width)
+            table.add_column(name, justify="right", min_width=width, no_wrap=True)
         for row in self._rows:
             table.add_row(*row.cells())
         return table

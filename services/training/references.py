@@ -4,7 +4,6 @@ import numpy as np
 import numpy.typing as npt
 
 from services.training.candidate import Candidate
-from services.training.dataset import TrainingSet
 from shared.models.manifest import Reference
 
 EDGES_MAX = 20
@@ -13,10 +12,14 @@ SHARE_MIN = 0.005
 SCORE = "score"
 
 
-def references_of(data: TrainingSet, candidate: Candidate) -> dict[str, Reference]:
-    """Return a reference for each feature, from the training set, and for the score, from held-out payments."""
-    names = data.feature_set.feature_names
-    references = {name: reference(data.rows[:, at]) for at, name in enumerate(names)}
+def references_of(candidate: Candidate) -> dict[str, Reference]:
+    """Return a reference for each feature and for the score, from the latest payments, which were held out.
+
+    Not from all of them: counts over 30 days still grow in a history's first month, which is not what they will be.
+    """
+    held_out = candidate.held_out
+    names = held_out.feature_set.feature_names
+    references = {name: reference(held_out.rows[:, at]) for at, name in enumerate(names)}
     return references | {SCORE: reference(candidate.held_out_scores)}
 
 

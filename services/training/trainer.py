@@ -82,7 +82,7 @@ class Trainer:
             trained_until=_EPOCH + timedelta(microseconds=int(data.times[-1])),
             metrics=candidate.metrics,
             thresholds=candidate.thresholds,
-            references=references_of(data, candidate),
+            references=references_of(candidate),
         )
         model = OnnxModel(manifest, onnx)
         check_export(model, candidate.forest, data, candidate.held_out)

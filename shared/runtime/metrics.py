@@ -109,7 +109,7 @@ MODEL_VERSION = Gauge(
 )
 MODEL_LOAD_FAILURES = Counter(
     "headrace_model_load_failures_total",
-    "Promoted models that could not be put into service.",
+    "Promoted models that could not be loaded, by scoring or by drift.",
     ["model"],
     registry=REGISTRY,
 )
