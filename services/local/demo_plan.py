@@ -22,6 +22,7 @@ class DemoPlan:
     world: about two payments a card and simulated day, so about three seconds a day at the live rate.
     recovered_frauds: so many payments of the new pattern the new model must have decided before it is judged.
     recall_change_min: so far recall must fall with the new pattern, and rise again with the new model.
+    precision_min: what the new model's alerts must keep to; a model that flags everything recalls everything.
     """
 
     world: SimulatorConfig = _WORLD
@@ -31,6 +32,7 @@ class DemoPlan:
     before_seconds: int = 20
     recovered_frauds: int = 300
     recall_change_min: float = 0.15
+    precision_min: float = 0.4
     sliding_window_payments: int = 3_000
 
     history_seconds_max: float = 120.0

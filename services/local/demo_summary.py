@@ -42,12 +42,15 @@ def check(ledger: Ledger, story: Story, plan: DemoPlan) -> None:
         )
     decided = ledger.decided()
     before = detection(one for one in decided if one.phase is Phase.BEFORE).recall or 0.0
-    during, after = (detection(part).recall or 0.0 for part in during_and_after(decided, story.version_before))
+    with_old, with_new = map(detection, during_and_after(decided, story.version_before))
+    during, after, precision = with_old.recall or 0.0, with_new.recall or 0.0, with_new.precision or 0.0
     if not during + plan.recall_change_min <= min(before, after):
         raise DemoError(
             f"recall was {before:.2f} before the new pattern, {during:.2f} with it, {after:.2f} with the new model; "
             f"it should have fallen and risen by {plan.recall_change_min:.2f} at least"
         )
+    if precision < plan.precision_min:
+        raise DemoError(f"the new model's alerts have a precision of {precision:.2f}, not {plan.precision_min:.2f}")
 
 
 def _row(stretch: str, version: str, decided: Sequence[Decided]) -> SummaryRow:

@@ -34,7 +34,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model_digest: SHA-256 of the ONNX file's bytes.
     data_digest: SHA-256 of the training set.
     trained_until: event time of the newest payment it was trained on; payments after it are new to this model.
-    metrics: measured on held-out payments, later than every payment that the measured model was trained on.
+    metrics: on the latest payments; the ranking ones from a model trained on earlier payments only, precision and
+        recall at the review threshold from this model's trees that had not seen the payment (out of bag).
     references: by feature name, and "score".
     """
 
