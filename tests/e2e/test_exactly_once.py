@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.servers
 
 COUNT = 3000
 PATIENCE_POLLS = 600
+PATIENCE_SECONDS = 120
 OF_MERCHANTS = [
     at for at, f in enumerate(FRAUD.features) if isinstance(f, WindowFeature) and f.entity is Entity.MERCHANT
 ]
@@ -181,7 +183,8 @@ def test_kafka_and_redis_away_in_mid_stream_lose_nothing(platform: Platform) -> 
 
 
 def wait_until_not_ready(platform: Platform, *, because: str) -> None:
-    for _ in range(PATIENCE_POLLS):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
         problem = platform.service("features").problem()
         if problem is not None and because in problem:
             return

@@ -55,3 +55,11 @@ def records_of(batches: dict[Any, list[Any]]) -> list[Record]:
     return [
         Record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp) for batch in batches.values() for r in batch
     ]
+
+
+def close_producer(producer: Any, *, seconds: float) -> None:
+    """Close a producer within about `seconds`; the futures of what it has not delivered by then fail."""
+    try:
+        producer.close(timeout=seconds)
+    except kafka.errors.KafkaError:
+        producer._sender.force_close()

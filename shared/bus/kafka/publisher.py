@@ -6,7 +6,7 @@ from typing import Any
 import kafka
 
 from shared.bus.base import DEAD_LETTER_BYTES_MAX, BusUnavailableError, Outgoing
-from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, translated
+from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, close_producer, translated
 
 
 class KafkaPublisher:
@@ -42,4 +42,4 @@ class KafkaPublisher:
     def close(self) -> None:
         self.closed = True
         if self._producer is not None:
-            self._producer.close(timeout=REQUEST_TIMEOUT_MS / 1000)
+            close_producer(self._producer, seconds=REQUEST_TIMEOUT_MS / 1000)

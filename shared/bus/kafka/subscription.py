@@ -4,21 +4,24 @@ Results and offsets are committed in one transaction, fenced by the consumer's g
 that lost its partitions cannot commit, and one that was killed leaves nothing visible.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import kafka
+import kafka.errors
 import kafka.structs
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
-from shared.bus.base import DEAD_LETTER_BYTES_MAX, Outgoing, Record, TopicPartition
+from shared.bus.base import DEAD_LETTER_BYTES_MAX, BusUnavailableError, Outgoing, Record, TopicPartition
 from shared.bus.kafka.connection import (
     CONNECT_TIMEOUT_MS,
     REQUEST_TIMEOUT_MS,
     SESSION_TIMEOUT_MS,
     TRANSACTION_RETRY_BACKOFF_MS,
     TRANSACTION_TIMEOUT_MS,
+    close_producer,
     records_of,
     translated,
 )
@@ -57,7 +60,11 @@ class KafkaSubscription:
         self._consumer.subscribe(list(topics), listener=_Revocations(self._revoked))
         # The leader of a group that knows no metadata yet assigns nothing, and kafka-python 3.0.12 may then never join
         # again: seen in 4 of 29 subscriptions, in none of 74 with the metadata fetched first.
-        translated(self._consumer.topics)
+        try:
+            translated(self._consumer.topics)
+        except BusUnavailableError:
+            self.close()
+            raise
 
     def poll(self, *, records_max: int, wait_seconds: float, linger_seconds: float = 0.0) -> list[Record]:
         polled = self._poll_once(records_max, wait_seconds)
@@ -77,7 +84,7 @@ class KafkaSubscription:
         return polled
 
     def commit(self, outgoing: Sequence[Outgoing] = ()) -> None:
-        positions = {place: self._consumer.position(place) for place in self._polled}
+        positions = self._positions(self._polled)
         offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in positions.items()}
         if outgoing:
             translated(lambda: self._commit_transaction(outgoing, offsets))
@@ -91,15 +98,15 @@ class KafkaSubscription:
         if not assigned:
             return None
         # The high-water mark comes with each fetch; before the first one there is nothing to tell.
-        known = [(self._consumer.highwater(place), place) for place in assigned]
-        return sum(max(0, int(high) - int(self._consumer.position(place))) for high, place in known if high is not None)
+        highs = {place: high for place in assigned if (high := self._consumer.highwater(place)) is not None}
+        return sum(max(0, int(highs[place]) - at) for place, at in self._positions(set(highs)).items())
 
     def close(self) -> None:
         self.closed = True
-        try:
-            if self._producer is not None:
-                self._producer.close(timeout=CONNECT_TIMEOUT_MS / 1000)
-        finally:
+        if self._producer is not None:
+            close_producer(self._producer, seconds=1.0)
+        # What it could not say goodbye to, it will be missed by: the group notices, and nothing is committed here.
+        with contextlib.suppress(kafka.errors.KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=CONNECT_TIMEOUT_MS)
 
     def _poll_once(self, records_max: int, wait_seconds: float) -> list[Record]:
@@ -108,6 +115,10 @@ class KafkaSubscription:
             self._heard_from_log = time.monotonic()
         self._polled.update(batches)
         return records_of(batches)
+
+    def _positions(self, places: set[Any]) -> dict[Any, int]:
+        # Usually known; after a reconnect the client may have to ask.
+        return translated(lambda: {place: self._consumer.position(place) for place in places})
 
     def _while_idle(self) -> None:
         """Ask whether the log is there, and move past transaction markers so that an idle group shows no lag."""
@@ -118,7 +129,7 @@ class KafkaSubscription:
         asked = assigned or {self._any_partition}
         translated(lambda: self._consumer.end_offsets(asked, timeout_ms=CONNECT_TIMEOUT_MS))
         self._heard_from_log = time.monotonic()
-        positions = {place: self._consumer.position(place) for place in assigned}
+        positions = self._positions(assigned)
         passed = {place: at for place, at in positions.items() if at > self._committed.get(place, 0)}
         if passed and not self._polled:
             offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in passed.items()}
@@ -142,8 +153,15 @@ class KafkaSubscription:
         producer.begin_transaction()
         for topic, key, value, produced_ms in outgoing:
             producer.send(topic, value, key, timestamp_ms=produced_ms)
-        producer.send_offsets_to_transaction(offsets, self._membership)
-        producer.commit_transaction()
+        transaction = producer._transaction_manager
+        self._await(transaction.send_offsets_to_transaction(offsets, self._membership))
+        self._await(transaction.begin_commit())
+
+    def _await(self, result: Any) -> None:
+        """Wait for one step of a transaction; the client's own calls would wait for an absent broker without end."""
+        self._producer._sender.wakeup()
+        if not result.wait(REQUEST_TIMEOUT_MS):
+            raise kafka.errors.KafkaTimeoutError(f"no answer to a transaction within {REQUEST_TIMEOUT_MS} ms")
 
 
 class _Revocations(kafka.ConsumerRebalanceListener):  # type: ignore[misc]

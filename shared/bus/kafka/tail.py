@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import kafka
 
-from shared.bus.base import Record
+from shared.bus.base import BusUnavailableError, Record
 from shared.bus.kafka.connection import partitions_of, records_of, translated
 
 
@@ -25,14 +25,11 @@ class KafkaTail:
                 max_partition_fetch_bytes=4 * 1024 * 1024,
             )
         )
-        places = translated(lambda: partitions_of(self._consumer, topics))
-        self._consumer.assign(places)
-        self._ends_at_open: dict[Any, int] = translated(lambda: self._consumer.end_offsets(places))
-        if start == "newest":
-            for place, end in self._ends_at_open.items():
-                self._consumer.seek(place, end)
-        else:
-            self._consumer.seek_to_beginning(*places)
+        try:
+            self._ends_at_open = translated(lambda: self._assign(topics, start))
+        except BusUnavailableError:
+            self.close()
+            raise
 
     def poll(self, *, wait_seconds: float, records_max: int = 10_000) -> list[Record]:
         batches = translated(lambda: self._consumer.poll(int(wait_seconds * 1000), max_records=records_max))
@@ -47,3 +44,15 @@ class KafkaTail:
     def close(self) -> None:
         self.closed = True
         self._consumer.close(autocommit=False)
+
+    def _assign(self, topics: Sequence[str], start: Literal["oldest", "newest"]) -> dict[Any, int]:
+        """Take every partition; return where each ends now."""
+        places = partitions_of(self._consumer, topics)
+        self._consumer.assign(places)
+        ends: dict[Any, int] = self._consumer.end_offsets(places)
+        for place, end in ends.items():
+            if start == "newest":
+                self._consumer.seek(place, end)
+            else:
+                self._consumer.seek_to_beginning(place)
+        return ends
