@@ -1,6 +1,6 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-handbook
+.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-handbook
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,6 +49,12 @@ lock: setup  ## Resolve the newest versions that pyproject.toml allows into the 
 
 bench: setup  ## Throughput and latency of the running platform, beside their floors
 	$(BIN)/python -m tests.benchmarks.stream
+
+bench-hot-paths: setup  ## What a Kafka transaction and a batch of features cost on their own
+	$(BIN)/python -m tests.benchmarks.hot_paths
+
+bench-simulator: setup  ## How fast simulated payments are made
+	$(BIN)/python -m tests.benchmarks.simulator
 
 bench-handbook: setup  ## The card-fraud benchmark through the whole platform (HEADRACE_DATA=folder of data sets)
 	$(BIN)/python -m tests.benchmarks.handbook

@@ -115,7 +115,8 @@ def _settings_table(settings: type[ServiceSettings], *, leaving_out: tuple[str, 
     yield "| --- | --- | --- |"
     for name, field in settings.model_fields.items():
         if name not in leaving_out:
-            yield f"| `{name.upper()}` | `{field.default}` | {field.description} |"
+            default = "" if field.default_factory else f"`{field.default}`"
+            yield f"| `{name.upper()}` | {default} | {field.description} |"
 
 
 def metrics_page() -> str:

@@ -58,7 +58,7 @@ class KafkaServer(SupervisedProcess):
         if (self._folder / "data" / "meta.properties").exists():
             self.command = run
         else:
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            cluster = new_cluster_id()
             form = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
             # One process that first formats and then becomes the broker: nobody has to wait in between.
             self.command = ["sh", "-c", f"{shlex.join(form)} && exec {shlex.join(run)}"]
@@ -70,3 +70,12 @@ class KafkaServer(SupervisedProcess):
         if listening(port) and KafkaBus(self.bootstrap_servers, partitions=1).reachable():
             return None
         return f"nothing answers on {self.bootstrap_servers} yet"
+
+
+def new_cluster_id() -> str:
+    """Return a random cluster id as Kafka wants it: 128 bits in 22 characters of URL-safe base64.
+
+    The first bit is 0, so that it begins with a letter: one that begins with a dash would be taken for an option.
+    """
+    random = uuid.uuid4().bytes
+    return base64.urlsafe_b64encode(bytes([random[0] & 0x7F]) + random[1:]).decode().rstrip("=")

@@ -3,6 +3,7 @@
 Read from the environment and validated at start. `docs/settings.md` is generated from these classes.
 """
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -30,10 +31,11 @@ class ServiceSettings(BaseSettings):
     headrace_instance: Annotated[
         str,
         Field(
-            description="Names this process among its replicas and across restarts; two live replicas must differ.",
-            min_length=1,
+            description="Names this process among its replicas and across restarts; two live replicas must differ. "
+            "The host's name, where none is given.",
+            pattern=r"^[A-Za-z0-9._-]{1,100}$",
         ),
-    ] = "0"
+    ] = Field(default_factory=socket.gethostname)
     headrace_http_host: Annotated[str, Field(description="Address the HTTP server binds to.")] = "127.0.0.1"
     headrace_http_port: Annotated[int, Field(description="Port of the HTTP server.", ge=1, le=65535)] = 8000
     headrace_log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
