@@ -29,6 +29,7 @@ from shared.contracts import codec
 from shared.contracts.events import Decision, FeatureVector, ModelEvent, RetrainingRequest
 from shared.contracts.ids import new_event_id, new_trace_id
 from shared.contracts.topics import FEATURES, LABELS, MODELS, RETRAINING, SCORES, TRANSACTIONS
+from shared.features.catalog.fraud import FRAUD
 from shared.models.manifest import MODEL_NAME
 from shared.runtime.clock import SystemClock
 from tests.benchmarks import handbook_protocol as book
@@ -214,7 +215,13 @@ def parity(vectors: dict[str, list[float]], transactions: pl.DataFrame) -> list[
     differing = ~np.isclose(served, matrix(wanted), rtol=1e-9, atol=1e-6)
     return [
         Figure("vectors_compared", "served vectors compared with the book's columns", len(served)),
+        Figure("values_compared", "values compared", int(differing.size)),
         Figure("values_differing", "values that differ", int(differing.sum()), 0, "none", "0"),
+        *(
+            Figure(f"values_differing_{name}", f"  of {name}", count)
+            for name, count in zip(FRAUD.feature_names, differing.sum(axis=0).tolist(), strict=True)
+            if count
+        ),
     ]
 
 

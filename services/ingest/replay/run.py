@@ -16,6 +16,7 @@ from services.ingest.replay.pacing import Chunk, Pacer
 from services.ingest.replay.plan import TOPICS, ReplayError, ReplayPlan
 from services.ingest.replay.sources import Source, open_source
 from services.ingest.replay.stream import Step, steps
+from shared.contracts.topics import LABELS
 from shared.intake.problems import Problem
 from shared.runtime.clock import Clock, SystemClock
 
@@ -114,9 +115,13 @@ class _Run:
         self.resumed = self.position.steps
 
     def send(self, courier: Courier, chunk: Chunk) -> None:
-        """Send a chunk, payments before the labels that speak of them, and remember that it was."""
+        """Send a chunk, and remember that it was.
+
+        Its labels go first: a label that comes early changes nothing before the time it carries, one that comes late is
+        missing from the payments in between.
+        """
         refusals = [_refusal(step, step.problem) for step in chunk.steps if step.problem is not None]
-        for topic in TOPICS:
+        for topic in sorted(TOPICS, key=lambda name: name != LABELS.name):
             batch = [step for step in chunk.steps if step.topic == topic and step.problem is None]
             if batch:
                 refused = _post(courier, topic, batch)

@@ -26,6 +26,10 @@ from shared.bus.kafka.connection import (
     translated,
 )
 
+FETCH_BYTES_MAX = 64 * 1024
+"""Of one partition in one go. A backlog is read partition by partition as it was fetched, so this bounds how far one
+partition, or topic, runs ahead of the others: by a few hundred records, not by days of event time."""
+
 
 class KafkaSubscription:
     """A member of a consumer group, and the transactional producer that publishes its results."""
@@ -52,7 +56,7 @@ class KafkaSubscription:
                 session_timeout_ms=SESSION_TIMEOUT_MS,
                 heartbeat_interval_ms=SESSION_TIMEOUT_MS // 5,
                 max_poll_interval_ms=3_600_000,
-                max_partition_fetch_bytes=4 * 1024 * 1024,
+                max_partition_fetch_bytes=FETCH_BYTES_MAX,
                 fetch_max_wait_ms=200,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
             )
