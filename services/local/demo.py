@@ -23,14 +23,11 @@ from services.local.demo_summary import check, summarise
 from services.local.demo_traffic import LiveTraffic
 from services.local.demo_watch import Watch
 from services.local.errors import PlatformError
+from services.local.model_request import request_training
 from services.local.opening import open_platform
 from services.local.platform import LocalPlatform
 from services.local.simulator import Simulator
-from shared.bus.base import BusUnavailableError, Outgoing
-from shared.contracts import codec
-from shared.contracts.events import RetrainingRequest
-from shared.contracts.ids import new_event_id, new_trace_id
-from shared.contracts.topics import RETRAINING
+from shared.bus.base import BusUnavailableError
 from shared.models.manifest import MODEL_NAME
 from shared.runtime.clock import SystemClock
 
@@ -153,20 +150,8 @@ class _Demo:
             bars.update(decided, note=f"{ledger.made_total / deadline.elapsed_seconds:,.0f} payments/s end to end")
 
     def _train(self, watch: Watch) -> None:
-        now = self._clock.now()
-        request = RetrainingRequest(
-            event_id=new_event_id(now),
-            occurred_at=now,
-            trace_id=new_trace_id(),
-            model_name=MODEL_NAME,
-            requested_by=_REQUESTED_BY,
-            reason="the first model, from simulated history",
-        )
-        publisher = self._platform.bus().publisher()
-        with closing(publisher):
-            publisher.send(
-                Outgoing(RETRAINING.name, RETRAINING.key_of(request).encode(), codec.encode(request))
-            ).result()
+        reason = "the first model, from simulated history"
+        request_training(self._platform.bus(), self._clock, requested_by=_REQUESTED_BY, reason=reason)
         deadline = Deadline(self._clock, self._plan.training_seconds_max, "no model was trained and put into service")
         with self._display.bars() as bars:
             task = bars.add_task("training, ONNX export, gates", total=None, note="")

@@ -7,6 +7,7 @@ the training week, as the task is set, so its 30-day windows start empty; HEADRA
 history, and then the served vectors are also compared with the book's columns, value by value.
 """
 
+import contextlib
 import os
 import re
 import tempfile
@@ -23,12 +24,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sklearn.ensemble import RandomForestClassifier
 
 from services.ingest.replay import ReplayPlan, ReplaySummary, replay
+from services.local.model_request import follow_models, request_training
 from services.local.platform import Platform
-from shared.bus.base import Bus, Outgoing
+from shared.bus.base import Bus
 from shared.contracts import codec
-from shared.contracts.events import Decision, FeatureVector, ModelEvent, RetrainingRequest
-from shared.contracts.ids import new_event_id, new_trace_id
-from shared.contracts.topics import FEATURES, LABELS, MODELS, RETRAINING, SCORES, TRANSACTIONS
+from shared.contracts.events import Decision, FeatureVector, ModelEvent
+from shared.contracts.topics import FEATURES, LABELS, MODELS, SCORES, TRANSACTIONS
 from shared.features.catalog.fraud import FRAUD
 from shared.models.manifest import MODEL_NAME
 from shared.runtime.clock import SystemClock
@@ -128,28 +129,13 @@ def wait_until_caught_up(bus: Bus) -> None:
 
 
 def trained(bus: Bus) -> ModelEvent:
-    now = SystemClock().now()
-    request = RetrainingRequest(
-        event_id=new_event_id(now),
-        occurred_at=now,
-        trace_id=new_trace_id(),
-        model_name=MODEL_NAME,
-        requested_by="benchmark",
-        reason="the training week is complete",
-    )
-    tail = bus.tail([MODELS.name], start="oldest")
-    bus.publisher().send(Outgoing(RETRAINING.name, MODEL_NAME.encode(), codec.encode(request))).result(timeout=60)
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    with console.status("training"):
-        while time.monotonic() < deadline:
-            for record in tail.poll(wait_seconds=0.5):
-                event = codec.decode(ModelEvent, record.value or b"")
-                if event.action == "promoted":
-                    console.print(f"model {event.model_version}: {event.reason}", style="dim")
-                    return event
-                if event.action == "refused":
-                    raise SystemExit(f"training was refused: {event.reason}")
-    raise SystemExit(f"no model after {DEADLINE_SECONDS} s")
+    clock = SystemClock()
+    with contextlib.closing(bus.tail([MODELS.name], start="oldest")) as tail, console.status("training"):
+        request_training(bus, clock, requested_by="benchmark", reason="the training week is complete")
+        *_, outcome = follow_models(tail, clock, seconds_max=DEADLINE_SECONDS)
+    if outcome.action != "promoted":
+        raise SystemExit(f"training was refused: {outcome.reason}")
+    return outcome
 
 
 def wait_until_in_service(platform: Platform, version: int) -> None:
