@@ -35,6 +35,8 @@ _NIGHT_ENDS_HOUR = 6
 _SATURDAY = 5
 _COMPACTION_SLACK = 1.25
 """A state is rewritten when its first record is this many horizons older than its last."""
+_COMPACTED_SHARE_MAX = 0.9
+"""What would shrink by less than a tenth is left as it is."""
 _COMPACTION_BYTES_MIN = 2048
 """A smaller state is left as it is."""
 
@@ -126,10 +128,15 @@ class FeatureEngine:
         if oldest >= newest - self._horizon_us * _COMPACTION_SLACK:
             return None
         records = records_of(value)
+        # A label can be dated later than any payment yet; only payments tell how far time has come.
+        times = records[records[:, ORIGIN] < LABEL_ORIGINS_FROM, TIME]
+        reached = times.max() if len(times) else newest
         _, first = np.unique(records[:, EVENT], return_index=True)
-        unique = np.zeros(len(records), dtype=bool)
-        unique[first] = True
-        return bytes(records[unique & (records[:, TIME] >= newest - self._horizon_us)].tobytes())
+        kept = records[:, TIME] >= reached - self._horizon_us
+        kept &= np.isin(np.arange(len(records)), first)
+        if kept.sum() > _COMPACTED_SHARE_MAX * len(records):
+            return None
+        return bytes(records[kept].tobytes())
 
     def _aggregates(self, entity: Entity, plan: Plan, values: Sequence[bytes], keys: list[str]) -> Aggregates:
         places = {key: place for place, key in enumerate(dict.fromkeys(keys))}

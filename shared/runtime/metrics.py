@@ -89,7 +89,7 @@ COMPACTIONS = Counter(
 )
 UNMATCHED_LABELS = Counter(
     "headrace_unmatched_labels_total",
-    "Labels of payments that were not found.",
+    "Labels that came before, or without, the payment or decision they speak of.",
     ["service"],
     registry=REGISTRY,
 )

@@ -5,6 +5,9 @@ trained by the training service on the first week and decides on the third. Besi
 a forest of the same making on the book's own feature columns, which know the months before. The replay begins with
 the training week, as the task is set, so its 30-day windows start empty; HEADRACE_WARM_UP_DAYS=37 gives them their
 history, and then the served vectors are also compared with the book's columns, value by value.
+
+It is fed no faster than every service keeps up with: partitions are read next to each other, so a backlog lets one run
+ahead of another, and what a merchant's windows hold then depends on which came first.
 """
 
 import contextlib
@@ -38,6 +41,7 @@ from tests.benchmarks.report import Figure, publish
 
 FULL_HISTORY_DAYS = 37
 DEADLINE_SECONDS = 600
+EVENTS_PER_SECOND = 2_000
 TRAINING = {
     "HEADRACE_TRAINING_WINDOW_DAYS": str(book.TRAIN_DAYS),
     "HEADRACE_TRAINING_LABEL_DELAY_DAYS": str(book.DELAY_DAYS),
@@ -98,6 +102,7 @@ def plan(file: Path, since: datetime, until: datetime) -> ReplayPlan:
         fraud_column="TX_FRAUD",
         label_delay=timedelta(days=book.DELAY_DAYS),
         labels_after_end=True,
+        rate=EVENTS_PER_SECOND,
     )
 
 

@@ -80,3 +80,15 @@ def test_an_event_that_arrives_late_is_computed_as_of_its_own_time_and_corrects_
     (fourth,) = vectors(handler, payment("fourth", after=4 * DAY), first_offset=3)
     assert late.values[COUNT_30D] == 2  # it does not see the payment that happened after it
     assert fourth.values[COUNT_30D] == 4
+
+
+def test_a_label_dated_ahead_does_not_push_payments_out_of_their_window() -> None:
+    handler, store = new_handler()
+    times = [n * DAY / 4 for n in range(4 * 47)]
+    events = [payment(f"t{n}", after=at) for n, at in enumerate(times)]
+    for offset, event in enumerate(events):
+        vectors(handler, event, first_offset=offset)
+        vectors(handler, label(event, "genuine", known_after=30 * DAY), first_offset=10_000 + offset)
+    (latest,) = vectors(handler, payment("latest", after=47 * DAY), first_offset=20_000)
+    assert latest.values[COUNT_30D] == 4 * 30
+    assert max(len(value) for value in store._values.values()) < 2 * len(events) * 48  # and it was compacted
