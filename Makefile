@@ -1,6 +1,6 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-handbook
+.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-handbook bench-handbook-features
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,3 +58,6 @@ bench-simulator: setup  ## How fast simulated payments are made
 
 bench-handbook: setup  ## The card-fraud benchmark through the whole platform (HEADRACE_DATA=folder of data sets)
 	$(BIN)/python -m tests.benchmarks.handbook
+
+bench-handbook-features: setup  ## The book's published feature columns against ours (HEADRACE_DATA=folder of data sets)
+	$(BIN)/python -m tests.benchmarks.handbook_features

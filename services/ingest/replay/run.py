@@ -154,7 +154,8 @@ class _Run:
         """Return what was done."""
         at = self.position
         rejected_file = self.checkpoint.rejected_file if at.rejected else None
-        return ReplaySummary(at.accepted, at.rejected, self.resumed, dict(self.sent), seconds, rejected_file)
+        sent = {topic: self.sent[topic] for topic in TOPICS if topic in self.sent}
+        return ReplaySummary(at.accepted, at.rejected, self.resumed, sent, seconds, rejected_file)
 
 
 def _post(courier: Courier, topic: str, batch: Sequence[Step]) -> list[dict[str, Any]]:
