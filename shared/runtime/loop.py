@@ -107,7 +107,7 @@ class Loop:
         self._stop = stop
         while not stop.is_set():
             try:
-                subscription = self._retrying("kafka", BusUnavailableError)(self._subscribe)
+                subscription = self._retrying(BusUnavailableError)(self._subscribe)
             except BusUnavailableError:
                 break  # only when told to stop while waiting
             try:
@@ -116,7 +116,7 @@ class Loop:
                 metrics.LOOP_FENCED.labels(self._service).inc()
                 log.info("%s: %s", self.name, error)
             except BusUnavailableError as error:
-                self._say_waiting("kafka", error)
+                self._say_waiting(error)
                 stop.wait(min(1.0, self._options.backoff_seconds_max))
             finally:
                 subscription.close()
@@ -149,9 +149,7 @@ class Loop:
         started = self._clock.monotonic_seconds()
         deliveries, rejected = self._decoded(records)
         try:
-            outgoing = self._retrying("neighbour", (StoreUnavailableError, BusUnavailableError))(
-                self._handler, deliveries
-            )
+            outgoing = self._retrying((StoreUnavailableError, BusUnavailableError))(self._handler, deliveries)
         except (StoreUnavailableError, BusUnavailableError):
             return  # only when told to stop while waiting: not committed, so read again after the restart
         subscription.commit([*outgoing, *rejected])
@@ -187,10 +185,10 @@ class Loop:
         for topic, group in itertools.groupby(sorted(outgoing.topic for outgoing in published)):
             metrics.RECORDS_PUBLISHED.labels(self._service, topic).inc(len(list(group)))
 
-    def _retrying(self, neighbour: str, errors: type[Exception] | tuple[type[Exception], ...]) -> Retrying:
+    def _retrying(self, errors: type[Exception] | tuple[type[Exception], ...]) -> Retrying:
         def before_sleep(state: RetryCallState) -> None:
             outcome = state.outcome
-            self._say_waiting(neighbour, outcome.exception() if outcome else None)
+            self._say_waiting(outcome.exception() if outcome else None)
 
         return Retrying(
             retry=retry_if_exception_type(errors),
@@ -204,7 +202,8 @@ class Loop:
     def _sleep(self, seconds: float) -> None:
         self._stop.wait(seconds)
 
-    def _say_waiting(self, neighbour: str, error: BaseException | None) -> None:
+    def _say_waiting(self, error: BaseException | None) -> None:
         self._problem = str(error)
+        neighbour = "store" if isinstance(error, StoreUnavailableError) else "kafka"
         metrics.LOOP_RETRIES.labels(self._service, neighbour).inc()
         log.warning("%s waits: %s", self.name, error)
