@@ -1,12 +1,15 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-handbook bench-handbook-features
+.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Stale when a lock file changes, so a pull that moves a pin reinstalls.
 INSTALLED := $(VENV)/.installed
+# What the features are measured beside; no part of Headrace needs it.
+PEERS := .bench/peers-venv
+PEERS_INSTALLED := $(PEERS)/.installed
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -46,6 +49,7 @@ generate: setup  ## Write what is derived from the code: JSON Schemas, the READM
 lock: setup  ## Resolve the newest versions that pyproject.toml allows into the lock files
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" tests/benchmarks/peers.in -o tests/benchmarks/peers.lock
 
 bench: setup  ## Throughput and latency of the running platform, beside their floors
 	$(BIN)/python -m tests.benchmarks.stream
@@ -55,6 +59,14 @@ bench-hot-paths: setup  ## What a Kafka transaction and a batch of features cost
 
 bench-simulator: setup  ## How fast simulated payments are made
 	$(BIN)/python -m tests.benchmarks.simulator
+
+bench-features: setup $(PEERS_INSTALLED)  ## Exact features beside other libraries and designs (HEADRACE_DATA=folder of data sets, for the backfill)
+	$(BIN)/python -m tests.benchmarks.features
+
+$(PEERS_INSTALLED): tests/benchmarks/peers.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 bench-handbook: setup  ## The card-fraud benchmark through the whole platform (HEADRACE_DATA=folder of data sets)
 	$(BIN)/python -m tests.benchmarks.handbook

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from shared.contracts.events import Label, Transaction
+from shared.contracts.events import Freshness, Label, Transaction
 from shared.contracts.ids import derived_event_id
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FRESH = Freshness(state_age_seconds=0.0, source_lag_records=0)
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 

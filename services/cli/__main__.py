@@ -5,7 +5,9 @@ import sys
 
 import typer
 
+from services.cli.features import features
 from services.cli.lifecycle import demo, down, up
+from services.cli.rebuild import rebuild
 from services.cli.replay import replay
 from services.cli.status import status
 from services.cli.terminal import errors
@@ -13,10 +15,11 @@ from services.cli.topics import topics
 from services.cli.train import train
 from services.local.errors import PlatformError
 from services.local.ports import NoFreePortError
+from services.training.refusal import RefusedError
 from shared.bus.base import BusUnavailableError
 from shared.store.base import StoreUnavailableError
 
-_OPERATIONAL = (PlatformError, NoFreePortError, BusUnavailableError, StoreUnavailableError)
+_OPERATIONAL = (PlatformError, NoFreePortError, BusUnavailableError, StoreUnavailableError, RefusedError)
 
 app = typer.Typer(
     name="headrace",
@@ -37,6 +40,8 @@ app.command(rich_help_panel=_WATCH)(status)
 app.command(rich_help_panel=_WATCH)(topics)
 app.command(rich_help_panel=_FEED)(replay)
 app.command(rich_help_panel=_FEED)(train)
+app.add_typer(features, name="features", rich_help_panel=_FEED)
+app.command(rich_help_panel=_FEED)(rebuild)
 
 
 def main() -> None:

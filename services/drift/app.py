@@ -29,7 +29,7 @@ def build(settings: DriftSettings, bus: Bus, store: Store, clock: Clock) -> Serv
         clock=clock,
         instance=settings.headrace_instance,
         # Nobody waits for an alarm by the millisecond: few large batches cost least.
-        options=LoopOptions(records_max=5_000, linger_seconds=0.5),
+        options=LoopOptions(records_max=5_000, linger_seconds=0.5, future_max=settings.future_max),
         wait_until=history.problem,
     )
     return Service(

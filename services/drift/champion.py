@@ -62,12 +62,15 @@ def champion_of(event: ModelEvent, promoted_ms: int, manifest: Manifest) -> Cham
 
 
 def _check(name: str, reference: Reference) -> None:
-    edges, fractions = reference.edges, reference.fractions
-    if len(fractions) != len(edges) + 1:
+    fractions = reference.fractions
+    if reference.edges and reference.codes:
+        raise UnwatchableModelError(f"references.{name} has both edges and codes, which are for categories")
+    what, bounds = ("codes", reference.codes) if reference.codes else ("edges", reference.edges)
+    if len(fractions) != len(bounds) + 1:
         raise UnwatchableModelError(
-            f"references.{name} has {len(edges)} edges and {len(fractions)} fractions, not one more"
+            f"references.{name} has {len(bounds)} {what} and {len(fractions)} fractions, not one more"
         )
-    if any(low >= high for low, high in itertools.pairwise(edges)):
-        raise UnwatchableModelError(f"references.{name}.edges must ascend")
+    if any(low >= high for low, high in itertools.pairwise(bounds)):
+        raise UnwatchableModelError(f"references.{name}.{what} must ascend")
     if min(fractions) < 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-3):
         raise UnwatchableModelError(f"references.{name}.fractions must be shares that sum to 1, not {sum(fractions):g}")

@@ -1,7 +1,6 @@
 """How far the distribution of one quantity has moved from where it was at training."""
 
 import math
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -52,7 +51,7 @@ class Window:
             # the payments after it let it settle again.
             self._ends_at += SLICE
             completed = self._complete()
-        self._counts[bisect_right(self.reference.edges, value)] += 1
+        self._counts[self.reference.bin_of(value)] += 1
         return completed
 
     def _complete(self) -> Divergence:

@@ -8,7 +8,9 @@ from services.drift.distributions import Divergence, Window
 from services.drift.performance import Outcome, PrecisionMonitor, RecallMonitor
 from services.drift.settings import DriftSettings
 from shared.contracts.events import Decision, FeatureVector
-from shared.models.manifest import MODEL_NAME
+from shared.features.definitions import Field
+from shared.features.state import category_value
+from shared.models.manifest import MODEL_NAME, Reference
 from shared.runtime.metrics import DRIFT_STATISTIC
 
 RECALL_SIGNAL = "recall_cusum"
@@ -97,14 +99,30 @@ class Watch:
         reference = window.reference
         changes = [abs(now - was) for now, was in zip(divergence.fractions, reference.fractions, strict=True)]
         largest = changes.index(max(changes))
-        low = f"from {reference.edges[largest - 1]:g}" if largest > 0 else ""
-        high = f"below {reference.edges[largest]:g}" if largest < len(reference.edges) else ""
         return (
             f"The distribution of {name} has moved since model {MODEL_NAME} {self.champion.version} was trained: "
             f"population stability index {divergence.psi:.2f} over {divergence.samples} payments, the threshold is "
-            f"{self._psi_threshold:g}. The largest change: values {' '.join(filter(None, (low, high)))} were "
+            f"{self._psi_threshold:g}. The largest change: {_bin_name(name, reference, largest)} were "
             f"{reference.fractions[largest]:.1%} of payments and are {divergence.fractions[largest]:.1%}."
         )
+
+
+def _bin_name(name: str, reference: Reference, at: int) -> str:
+    """Tell which payments fall into a bin."""
+    if reference.codes:
+        is_named = at < len(reference.codes)
+        return f"those with {name} {_category(name, reference.codes[at])}" if is_named else f"those with another {name}"
+    low = f"from {reference.edges[at - 1]:g}" if at > 0 else ""
+    high = f"below {reference.edges[at]:g}" if at < len(reference.edges) else ""
+    return " ".join(["values", *filter(None, (low, high))])
+
+
+def _category(name: str, code: int) -> str:
+    """Return the category as the payment had it; the code, where a manifest names what is none of ours."""
+    try:
+        return category_value(Field(name), code)
+    except ValueError:
+        return f"of code {code}"
 
 
 def _publish(signal: str, value: float) -> None:

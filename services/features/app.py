@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from services.features.handlers import FeaturesHandler
+from services.features.progress import StateProgress
 from services.features.settings import FeaturesSettings
 from shared.bus.base import Bus
 from shared.contracts.topics import LABELS, TRANSACTIONS
@@ -18,20 +19,27 @@ SERVICE = "features"
 
 def build(settings: FeaturesSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return the service, wired and not started."""
+    engine = FeatureEngine(FRAUD)
+    topics = [TRANSACTIONS.name, LABELS.name]
+    progress = StateProgress(store, clock, FRAUD, has_read_before=lambda: bus.has_committed(loop.group, topics))
     loop = Loop(
         service=SERVICE,
         name="windows",
         bus=bus,
-        topics=[TRANSACTIONS.name, LABELS.name],
-        handler=FeaturesHandler(FeatureEngine(FRAUD), store),
+        topics=topics,
+        handler=FeaturesHandler(engine, store, clock, age_max=settings.state_age_max, lag_records=progress.lag_records),
         clock=clock,
         instance=settings.headrace_instance,
-        options=LoopOptions(records_max=settings.headrace_features_batch_records),
+        options=LoopOptions(
+            records_max=settings.headrace_features_batch_records, in_order=True, future_max=settings.future_max
+        ),
+        wait_until=progress.not_open,
+        on_progress=progress.report,
     )
     return Service(
         name=SERVICE,
         app=FastAPI(title="Headrace features", description="Events in, feature vectors out."),
         workers=(loop,),
-        checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
+        checks={"store": lambda: None if store.reachable() else "Redis does not answer", "state": progress.problem},
         closers=(bus.close, store.close),
     )

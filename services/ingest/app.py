@@ -10,6 +10,7 @@ from services.ingest.topic_creation import TopicCreation
 from shared.bus.base import Bus
 from shared.intake.outbox import Outbox
 from shared.runtime.clock import Clock
+from shared.runtime.clock_skew import FutureBound
 from shared.runtime.service import Service
 from shared.store.base import Store
 
@@ -27,6 +28,7 @@ def build(settings: IngestSettings, bus: Bus, store: Store, clock: Clock) -> Ser
         outbox=outbox,
         idempotency_keys=IdempotencyKeys(store, remember=timedelta(hours=settings.headrace_ingest_idempotency_hours)),
         clock=clock,
+        future=FutureBound(clock, settings.future_max),
         waiting_for=topics.problem,
         batch_events_max=settings.headrace_ingest_batch_events_max,
     )

@@ -9,6 +9,7 @@ from shared.intake.posted import Posted
 from shared.intake.problems import IntakeError, InvalidEventError
 from shared.intake.refusals import refused
 from shared.intake.taking import Taken, not_json, take
+from shared.runtime.clock_skew import FutureBound
 
 
 class _Batch(Struct, forbid_unknown_fields=True):
@@ -20,7 +21,12 @@ _BATCH_SCHEMA = {"title": "a batch", "properties": {"events": {"description": 'a
 
 
 def take_batch(
-    posted: Posted, body: bytes, *, events_max: int, trace_id: str | None = None
+    posted: Posted,
+    body: bytes,
+    *,
+    events_max: int,
+    future: FutureBound,
+    trace_id: str | None = None,
 ) -> list[Taken | IntakeError]:
     """Return what became of each event of `{"events": [...]}`, in order.
 
@@ -41,13 +47,15 @@ def take_batch(
             field="events",
             hint=f"Send at most {events_max} events a batch.",
         )
-    return list(_each(posted, events, trace_id))
+    return list(_each(posted, events, future, trace_id))
 
 
-def _each(posted: Posted, events: list[msgspec.Raw], trace_id: str | None) -> Iterator[Taken | IntakeError]:
+def _each(
+    posted: Posted, events: list[msgspec.Raw], future: FutureBound, trace_id: str | None
+) -> Iterator[Taken | IntakeError]:
     for position, event in enumerate(events):
         try:
-            yield take(posted, event, trace_id=trace_id)
+            yield take(posted, event, trace_id=trace_id, future=future)
         except IntakeError as error:
             problem = error.problem
             place = f"events[{position}]" + (f".{problem.field}" if problem.field else "")

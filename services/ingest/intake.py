@@ -17,18 +17,21 @@ from shared.intake.problems import IntakeError, NotTakenError
 from shared.intake.taking import Taken, take
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
+from shared.runtime.clock_skew import FutureBound
 
 
 @dataclass(frozen=True)
 class Intake:
     """Takes events in.
 
+    future: how far ahead of the clock an event may be dated.
     waiting_for: tells what keeps the log from taking events, or None.
     """
 
     outbox: Outbox
     idempotency_keys: IdempotencyKeys
     clock: Clock
+    future: FutureBound
     waiting_for: Callable[[], str | None]
     batch_events_max: int
 
@@ -38,7 +41,7 @@ class Intake:
         """Put the event in `body` on the log; raises IntakeError."""
         async with self._measured(posted.topic):
             if idempotency_key is None:
-                taken = take(posted, body, trace_id=trace_id)
+                taken = take(posted, body, trace_id=trace_id, future=self.future)
             else:
                 taken = await asyncio.to_thread(self._take_under_key, posted, body, trace_id, idempotency_key)
             await self._publish([taken.outgoing])
@@ -48,7 +51,7 @@ class Intake:
     async def take_many(self, posted: Posted, body: bytes, *, trace_id: str | None) -> BatchAnswer:
         """Put the good events of the batch in `body` on the log; raises IntakeError when it fails as a whole."""
         async with self._measured(posted.topic):
-            outcomes = take_batch(posted, body, events_max=self.batch_events_max, trace_id=trace_id)
+            outcomes = take_batch(posted, body, events_max=self.batch_events_max, future=self.future, trace_id=trace_id)
             good = [outcome.outgoing for outcome in outcomes if isinstance(outcome, Taken)]
             await self._publish(good)
         metrics.INGESTED.labels(posted.topic.name, "accepted").inc(len(good))
@@ -61,7 +64,7 @@ class Intake:
         def choose_id(occurred_at: datetime) -> str:
             return self.idempotency_keys.settle(posted.topic, key, body, occurred_at)
 
-        return take(posted, body, trace_id=trace_id, choose_id=choose_id)
+        return take(posted, body, trace_id=trace_id, choose_id=choose_id, future=self.future)
 
     async def _publish(self, records: Sequence[Outgoing]) -> None:
         if problem := self.waiting_for():

@@ -14,7 +14,7 @@ from services.local.errors import PlatformError
 from services.local.identity import ProcessIdentity
 from services.local.kafka import KafkaServer
 from services.local.ports import LOOPBACK, choose_ports
-from services.local.processes import SupervisedProcess, http_problem
+from services.local.processes import STATE_CHECK, SupervisedProcess, http_problem
 from services.local.redis import RedisServer, find_redis
 from services.local.state import PlatformState, ProcessEntry, forget_state, write_state
 from services.local.supervisor import Say, Supervisor, stop_signals_raise, uninterrupted
@@ -36,6 +36,8 @@ class LocalPlatform(Protocol):
 
     def start(self, say: Say) -> None:
         """Start everything and wait until it is ready; `say` takes a line per step.
+
+        A state that must be rebuilt is no reason to wait, since it is rebuilt while everything runs; it is said.
 
         Raises:
             PlatformError: something could not be started; what was started is stopped on the way out.
@@ -235,7 +237,8 @@ class Platform:
                 "HEADRACE_HTTP_HOST": LOOPBACK,
                 "HEADRACE_HTTP_PORT": str(port),
             },
-            problem=lambda: http_problem(base_url),
+            problem=lambda: http_problem(base_url, excused={STATE_CHECK}),
+            warning=lambda: http_problem(base_url),
         )
 
     def _create_topics(self) -> None:

@@ -1,7 +1,7 @@
 """One supervised operating-system process: started, waited for, stopped, killed, its log kept."""
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS_MAX = 20.0
 _TAIL_LINES = 20
 _PROBE_SECONDS_MAX = 5.0
+STATE_CHECK = "state"
+"""What features calls, among its problems, a state that must be rebuilt: for that it has to run."""
 
 
 class SupervisedProcess:
@@ -31,10 +33,12 @@ class SupervisedProcess:
         log_path: Path,
         environment: Mapping[str, str],
         problem: Callable[[], str | None],
+        warning: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Describe the process; `start` runs it.
 
         problem: tells in one line what keeps a running process from being ready, or None.
+        warning: tells in one line what is wrong all the same when there is no such problem, or None.
         """
         self.name = name
         self.command = list(command)
@@ -42,6 +46,7 @@ class SupervisedProcess:
         self.identity: ProcessIdentity | None = None
         self.on_start: Callable[[ProcessIdentity], None] = lambda _: None
         self._environment = dict(environment)
+        self.warning = warning
         self._problem = problem
         self._process: subprocess.Popen[bytes] | None = None
         self._log_offset = 0
@@ -122,13 +127,16 @@ class SupervisedProcess:
         return f"{self.name} {how}; the end of {self.log_path}:\n{self.log_tail()}"
 
 
-def http_problem(base_url: str) -> str | None:
-    """Ask a service's /health/ready; tell in one line what is missing, or None."""
+def http_problem(base_url: str, *, excused: Collection[str] = ()) -> str | None:
+    """Ask a service's /health/ready; tell in one line what is missing, or None.
+
+    excused: names of checks; where only these find something there is no problem.
+    """
     try:
         answer = httpx.get(f"{base_url}/health/ready", timeout=_PROBE_SECONDS_MAX)
         problems = answer.json().get("problems", {})
     except (httpx.HTTPError, ValueError) as error:
         return f"{base_url} does not answer: {error}"
-    if answer.is_success:
+    if answer.is_success or (problems and problems.keys() <= set(excused)):
         return None
     return "; ".join(f"{name}: {problem}" for name, problem in problems.items()) or f"status {answer.status_code}"

@@ -21,9 +21,13 @@ _PAYMENTS_A_DAY_MEAN_MAX = 4.0
 _COUNTRIES = ("DE", "FR", "NL", "ES", "IT")
 _CATEGORIES = ("5411", "5499", "5541", "5732", "5812", "5912", "5942", "7011")
 _ECOMMERCE_SHARE = 0.4
+_TWO_DEVICES_SHARE = 0.5
+_CARDS_OF_TWO_USERS = 3
+"""Every other user holds two cards."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 Channel = Literal["card_present", "ecommerce"]
 
 
@@ -33,11 +37,14 @@ class World:
 
     mean_amount: of each card, in major units; the standard deviation is half of it.
     payments_a_day_mean: of each card.
+    has_second_device: of each card; its devices are numbers 2 c and, where it has a second one, 2 c + 1.
     reach, reach_starts: the merchants that card c buys from are reach[reach_starts[c]:reach_starts[c + 1]].
+    online: the merchants that sell over the network, where a payment comes from a device.
     """
 
     card_ids: list[str]
-    device_ids: list[str]
+    user_ids: list[str]
+    has_second_device: Flags
     mean_amount: Floats
     payments_a_day_mean: Floats
     reach: Integers
@@ -46,6 +53,7 @@ class World:
     countries: list[str]
     categories: list[str]
     channels: list[Channel]
+    online: Flags
 
 
 def draw_world(random: np.random.Generator, *, cards: int, merchants: int) -> World:
@@ -56,7 +64,7 @@ def draw_world(random: np.random.Generator, *, cards: int, merchants: int) -> Wo
     online = random.random(merchants) < _ECOMMERCE_SHARE
     return World(
         card_ids=[f"card-{number:05d}" for number in range(cards)],
-        device_ids=[f"device-{number:05d}" for number in range(cards)],
+        user_ids=[f"user-{2 * number // _CARDS_OF_TWO_USERS:05d}" for number in range(cards)],
         mean_amount=random.uniform(*_MEAN_AMOUNT_MAJOR, cards),
         payments_a_day_mean=random.uniform(0, _PAYMENTS_A_DAY_MEAN_MAX, cards),
         reach=reach,
@@ -65,6 +73,8 @@ def draw_world(random: np.random.Generator, *, cards: int, merchants: int) -> Wo
         countries=[_COUNTRIES[at] for at in random.integers(len(_COUNTRIES), size=merchants)],
         categories=[_CATEGORIES[at] for at in random.integers(len(_CATEGORIES), size=merchants)],
         channels=["ecommerce" if is_online else "card_present" for is_online in online],
+        online=online,
+        has_second_device=random.random(cards) < _TWO_DEVICES_SHARE,
     )
 
 

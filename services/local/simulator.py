@@ -2,7 +2,9 @@
 
 The payments and the three standing kinds of fraud follow the Fraud Detection Handbook (Le Borgne, Siblini, Lebichot,
 Bontempi: "Reproducible Machine Learning for Credit Card Fraud Detection", 2022, chapter 3). Card testing is ours: a
-pattern that can be switched on while the stream runs, so that a model meets what it has not learnt.
+pattern that can be switched on while the stream runs, so that a model meets what it has not learnt. The devices are
+ours too: a card's owner pays online from one or two of their own, a fraudster from one that all the cards in their
+hands share, changed every two weeks. Card testing is a script's, which tells no device.
 """
 
 import itertools
@@ -15,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.local.simulated_world import Floats, Integers, World, draw_world
+from services.local.simulated_world import Flags, Floats, Integers, World, draw_world
 from shared.contracts.events import Label, Transaction
 from shared.contracts.ids import derived_event_id
 
@@ -25,10 +27,14 @@ MERCHANT_COMPROMISED_DAYS = 28
 CARD_COMPROMISED_DAYS = 14
 COMPROMISED_CARD_FRAUD_SHARE = 1 / 3
 COMPROMISED_CARD_AMOUNT_FACTOR = 5
+FRAUDSTERS_PER_CARD = 1 / 500
+FRAUDSTER_DEVICE_DAYS = 14
+SECOND_DEVICE_PAYMENT_SHARE = 0.3
 BURST_PAYMENTS = (8, 15)
 BURST_SECONDS = 3600
 BURST_AMOUNT_CENTS = (50, 2_00)
 
+_NO_DEVICE = -1
 _DAY = timedelta(days=1)
 _NOON_SECONDS = 43_200.0
 _TIME_OF_DAY_DEVIATION_SECONDS = 20_000.0
@@ -46,6 +52,7 @@ class Scenario(Enum):
 
 _SCENARIOS = tuple(Scenario)
 _CARD_TESTING = _SCENARIOS.index(Scenario.CARD_TESTING)
+_COMPROMISED_CARD = _SCENARIOS.index(Scenario.COMPROMISED_CARD)
 
 
 @dataclass(frozen=True)
@@ -143,9 +150,10 @@ class Simulator:
             count = len(columns.time_ms)
             traces = random.bytes(16 * count).hex()
             labelled = (columns.scenario > 0) | (random.random(count) < self._config.genuine_labelled_share)
+            devices = _devices(self._world, columns, random.random(count) < SECOND_DEVICE_PAYMENT_SHARE, day)
             order = np.argsort(columns.time_ms, kind="stable")
-            rows = zip(*(column[order].tolist() for column in (*columns, labelled)), order.tolist(), strict=True)
-            for *row, is_labelled, number in rows:
+            ordered = (column[order].tolist() for column in (*columns, devices, labelled))
+            for *row, is_labelled, number in zip(*ordered, order.tolist(), strict=True):
                 if row[4] == _CARD_TESTING and not self._new_pattern_on(midnight + timedelta(milliseconds=row[5])):
                     continue
                 payment = self._payment(midnight, f"{day}-{number}", traces[32 * number : 32 * number + 32], row)
@@ -154,11 +162,10 @@ class Simulator:
                 yield payment
 
     def _payment(self, midnight: datetime, number: str, trace_id: str, row: list[int]) -> SimulatedPayment:
-        time_ms, card, merchant, amount_cents, scenario, _ = row
+        time_ms, card, merchant, amount_cents, scenario, _, device = row
         world = self._world
         occurred_at = midnight + timedelta(milliseconds=time_ms)
         transaction_id = f"payment-{self._config.seed}-{number}"
-        channel = world.channels[merchant]
         transaction = Transaction(
             event_id=derived_event_id(occurred_at, "simulated", transaction_id),
             occurred_at=occurred_at,
@@ -166,10 +173,11 @@ class Simulator:
             transaction_id=transaction_id,
             card_id=world.card_ids[card],
             merchant_id=world.merchant_ids[merchant],
-            device_id=world.device_ids[card] if channel == "ecommerce" else None,
+            device_id=f"device-{device:05d}" if device != _NO_DEVICE else None,
+            user_id=world.user_ids[card],
             amount=amount_cents,
             currency=CURRENCY,
-            channel=channel,
+            channel=world.channels[merchant],
             country=world.countries[merchant],
             mcc=world.categories[merchant],
         )
@@ -235,7 +243,7 @@ def _ordinary_payments(
     scenario[np.isin(merchant, merchants_compromised)] = _SCENARIOS.index(Scenario.COMPROMISED_MERCHANT)
     misused = np.isin(card, cards_compromised) & (random.random(len(card)) < COMPROMISED_CARD_FRAUD_SHARE)
     amount[misused] *= COMPROMISED_CARD_AMOUNT_FACTOR
-    scenario[misused] = _SCENARIOS.index(Scenario.COMPROMISED_CARD)
+    scenario[misused] = _COMPROMISED_CARD
     time_ms = (seconds * 1000).astype(np.int64)
     return _Payments(time_ms, card, merchant, amount, scenario, np.zeros_like(card))
 
@@ -260,3 +268,15 @@ def _bursts(world: World, random: np.random.Generator, cards: Integers) -> _Paym
         scenario=np.full(total, _CARD_TESTING),
         burst_begun_ms=begun_ms,
     )
+
+
+def _devices(world: World, payments: _Payments, from_second_device: Flags, day: int) -> Integers:
+    """Return the number of the device that each payment comes from, or _NO_DEVICE."""
+    cards = len(world.card_ids)
+    own = 2 * payments.card + (from_second_device & world.has_second_device[payments.card])
+    fraudsters = max(1, round(cards * FRAUDSTERS_PER_CARD))
+    # Numbered on from the owners' devices, so that no name tells who holds it.
+    fraudsters_device = 2 * cards + day // FRAUDSTER_DEVICE_DAYS * fraudsters + payments.card % fraudsters
+    device = np.where(payments.scenario == _COMPROMISED_CARD, fraudsters_device, own)
+    device[~world.online[payments.merchant] | (payments.scenario == _CARD_TESTING)] = _NO_DEVICE
+    return device

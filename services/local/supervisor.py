@@ -43,7 +43,7 @@ class Supervisor:
         process.start()
 
     def wait_ready(self, processes: Sequence[SupervisedProcess], *, seconds_max: float, say: Say) -> None:
-        """Wait until all of `processes` are ready, and say of each when it is.
+        """Wait until all of `processes` are ready, and say of each when it is, or what is wrong all the same.
 
         Raises:
             ProcessFailedError: one of the processes ended, or was not ready in time.
@@ -55,7 +55,9 @@ class Supervisor:
             for name, process in list(pending.items()):
                 problems[name] = process.problem()
                 if problems[name] is None:
-                    say(f"{name} is ready after {time.monotonic() - began:.1f} s")
+                    warning = process.warning()
+                    seconds = time.monotonic() - began
+                    say(f"{name} is ready after {seconds:.1f} s" if warning is None else f"WARNING: {name}: {warning}")
                     del pending[name]
             if pending and time.monotonic() - began > seconds_max:
                 waiting = "; ".join(f"{name}: {problems[name]} (see {p.log_path})" for name, p in pending.items())

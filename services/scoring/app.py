@@ -13,6 +13,7 @@ from shared.intake.outbox import Outbox
 from shared.models.manifest import MODEL_NAME
 from shared.models.registry import Registry
 from shared.runtime.clock import Clock
+from shared.runtime.clock_skew import FutureBound
 from shared.runtime.loop import Loop, LoopOptions
 from shared.runtime.service import Service
 from shared.store.base import Store
@@ -46,10 +47,14 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
         outstanding_max=settings.headrace_scoring_outstanding_max,
         acknowledge_seconds_max=settings.headrace_scoring_acknowledge_seconds_max,
     )
-    direct = DirectScoring(FeatureEngine(FRAUD), store, handler, outbox, clock)
+    direct = DirectScoring(FeatureEngine(FRAUD), store, handler, outbox, clock, age_max=settings.state_age_max)
     return Service(
         name=SERVICE,
-        app=scoring_api(direct, body_bytes_max=settings.headrace_scoring_body_bytes_max),
+        app=scoring_api(
+            direct,
+            future=FutureBound(clock, settings.future_max),
+            body_bytes_max=settings.headrace_scoring_body_bytes_max,
+        ),
         workers=(champion, loop),
         checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
         closers=(outbox.close, bus.close, store.close),

@@ -21,6 +21,7 @@ from shared.intake.http import (
 )
 from shared.intake.posted import POSTED
 from shared.intake.taking import take
+from shared.runtime.clock_skew import FutureBound
 
 _PAYMENT = next(posted for posted in POSTED if posted.topic is TRANSACTIONS)
 _, _ANSWERS = msgspec.json.schema_components([Decision, ErrorAnswer], ref_template=REFERENCE)
@@ -33,15 +34,15 @@ _OUTCOMES: dict[int, tuple[str, type]] = {
 }
 
 
-def scoring_api(direct: DirectScoring, *, body_bytes_max: int) -> FastAPI:
-    """Return the app."""
+def scoring_api(direct: DirectScoring, *, future: FutureBound, body_bytes_max: int) -> FastAPI:
+    """Return the app; a payment dated beyond `future` is refused."""
     app = DescribedApi(
         schemas={**_PAYMENT.schemas, **_ANSWERS}, title="Headrace scoring", description="Payments in, decisions out."
     )
 
     async def score(request: Request) -> Response:
         body = await body_of(request, body_bytes_max)
-        decision = await direct.decide(take(_PAYMENT, body, trace_id=trace_id_of(request)))
+        decision = await direct.decide(take(_PAYMENT, body, trace_id=trace_id_of(request), future=future))
         return json_answer(decision, HTTPStatus.OK)
 
     operation = described(reference(_PAYMENT.event_type), _OUTCOMES, [TRACEPARENT])

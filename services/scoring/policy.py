@@ -1,11 +1,11 @@
 """From a score to a decision, with reasons: pure, so that a decision can be made again bit for bit."""
 
 import hashlib
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from shared.contracts.events import Decision, FeatureVector, Reason, Verdict
+from shared.contracts.events import Decision, Degradation, FeatureVector, Reason, Verdict
 from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import SCORES
 from shared.models.manifest import MODEL_NAME, Manifest, Thresholds, policy_digest
@@ -21,7 +21,7 @@ class Scored(NamedTuple):
 
     manifest: Manifest | None
     score: float | None
-    degraded: list[Literal["model", "features"]]
+    degraded: list[Degradation]
 
 
 def decide(vector: FeatureVector, scored: Scored, *, fallback: Verdict) -> Decision:
@@ -43,7 +43,7 @@ def decide(vector: FeatureVector, scored: Scored, *, fallback: Verdict) -> Decis
         feature_version=vector.feature_version,
         vector_digest=_digest([vector.feature_version, vector.values]),
         policy_digest=policy_digest(manifest.thresholds) if manifest else _digest(["fallback", fallback]),
-        degraded=scored.degraded,
+        degraded=list(dict.fromkeys([*scored.degraded, *vector.degraded])),
     )
 
 

@@ -6,6 +6,7 @@ from services.training.archive import Archive
 from services.training.columns import ARCHIVED_TOPICS
 from services.training.handlers import ArchiveHandler, RequestHandler
 from services.training.history import read_history
+from services.training.parity import ParityJob
 from services.training.settings import TrainingSettings
 from services.training.trainer import Trainer
 from shared.bus.base import Bus
@@ -35,6 +36,7 @@ def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> S
         options=LoopOptions(
             records_max=settings.headrace_training_archive_batch_records,
             linger_seconds=settings.headrace_training_archive_linger_seconds,
+            future_max=settings.future_max,
         ),
     )
     answering = Loop(
@@ -47,9 +49,16 @@ def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> S
         instance=settings.headrace_instance,
         options=LoopOptions(records_max=1),
     )
+    parity = ParityJob(
+        archive,
+        FRAUD,
+        clock,
+        interval_seconds=settings.headrace_parity_interval_seconds,
+        sample=settings.headrace_parity_sample,
+    )
     return Service(
         name=SERVICE,
         app=FastAPI(title="Headrace training", description="Archive in, models out."),
-        workers=(archiving, answering),
+        workers=(archiving, answering, parity),
         closers=(bus.close, store.close),
     )

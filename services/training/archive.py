@@ -5,22 +5,26 @@
 
 The date is the event's own, in UTC. A feature version has a folder of its own, so that every file in it has the same
 columns; vectors of a version that this process does not know keep their values as one list, below `features-unknown`.
+Vectors that were not served but computed afterwards (see backfill) stand in files whose names begin with `backfilled-`;
+their place is that of the vector which the payment was archived with. Where both exist, readers take the served one.
 """
 
+import contextlib
 import io
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
 
-from services.training.columns import table, vector_table
+from services.training.columns import VECTOR_COLUMNS, table, vector_table
 from services.training.refusal import RefusedError
 from shared.contracts.events import FeatureVector
 from shared.contracts.topics import FEATURES, LABELS
+from shared.features.backfill import LABEL_COLUMNS, PAYMENT_COLUMNS
 from shared.features.definitions import FeatureSet
 from shared.runtime.loop import Delivery
 from shared.store.base import StoreUnavailableError
@@ -28,6 +32,8 @@ from shared.store.base import StoreUnavailableError
 _DATE = "date="
 _VERSION_DIGITS = 12
 _UNKNOWN = "features-unknown"
+_BACKFILLED = "backfilled-"
+_PLACE = ["partition", "offset"]
 
 
 class Archive:
@@ -49,13 +55,11 @@ class Archive:
         groups: dict[tuple[Path, int], list[Delivery]] = defaultdict(list)
         for delivery in deliveries:
             groups[self._folder(delivery), delivery.record.partition].append(delivery)
-        try:
+        with _disk_told():
             for (folder, partition), group in groups.items():
                 group.sort(key=lambda delivery: delivery.record.offset)
                 first, last = group[0].record.offset, group[-1].record.offset
                 _write(folder / f"{partition}-{first:012}-{last:012}.parquet", self._frame(group))
-        except OSError as error:
-            raise StoreUnavailableError(f"the archive cannot be written, free or mend the disk: {error}") from error
 
     def newest_event_time(self, feature_set: FeatureSet) -> datetime | None:
         """Return how far event time has come: the newest payment or label; None when there is no payment.
@@ -71,17 +75,83 @@ class Archive:
         latest = pl.concat(times)["occurred_at"].max()
         return latest if isinstance(latest, datetime) else None
 
-    def vectors(self, feature_set: FeatureSet, columns: Sequence[str], *, since: date) -> pl.DataFrame:
-        """Return the vectors of payments on or after `since`, each once; raises RefusedError, naming the file."""
-        return _once(self._read(self._files(self._vectors(feature_set), since), [*columns, "partition", "offset"]))
+    def vectors(
+        self, feature_set: FeatureSet, columns: Sequence[str], *, since: date, until: date = date.max
+    ) -> pl.DataFrame:
+        """Return the vectors of payments from `since` to `until`, each once; raises RefusedError, naming the file."""
+        files = self._files(self._vectors(feature_set), since, until)
+        if not files:
+            return vector_table([], feature_set).select(*columns, *_PLACE)
+        return _once(self._read(files, [*columns, *_PLACE]))
+
+    def newest_vectors(
+        self, feature_set: FeatureSet, *, count: int, produced_until_ms: int, after: Mapping[int, int]
+    ) -> pl.DataFrame:
+        """Return vectors as they were served, the newest `count` or more of each partition; raises RefusedError.
+
+        produced_until_ms: none of a payment that the log took in later. after: partition → offset; none at or before.
+        """
+        served = [file for file in self._files(self._vectors(feature_set)) if not file.name.startswith(_BACKFILLED)]
+        found = [vector_table([], feature_set)]
+        lacking: dict[int, int] = defaultdict(lambda: count)
+        for file in sorted(served, key=lambda file: file.stat().st_mtime_ns, reverse=True):
+            partition, last_offset = _last_place(file)
+            read_until = after.get(partition, -1)
+            if last_offset <= read_until or lacking[partition] <= 0:
+                continue
+            is_wanted = (pl.col("offset") > read_until) & (pl.col("produced_ms") <= produced_until_ms)
+            found.append(self._read([file], found[0].columns, is_wanted))
+            lacking[partition] -= len(found[-1])
+        return _once(pl.concat(found))
+
+    def payments(self, *, since: date, until: date = date.max, only: pl.Expr | None = None) -> pl.DataFrame:
+        """Return the payments from `since` up to and with `until`, of every feature version, each event once.
+
+        Their columns are PAYMENT_COLUMNS; only: which rows of these to return. Raises RefusedError.
+        """
+        columns: list[str | pl.Expr] = [pl.col("transaction_event_id").alias("event_id"), *PAYMENT_COLUMNS[1:]]
+        return self._payments(columns, "event_id", since=since, until=until, only=only)
+
+    def payment_rows(self, *, since: date, until: date) -> pl.DataFrame:
+        """Return the same payments with VECTOR_COLUMNS, of which `transaction_event_id` tells them apart."""
+        return self._payments(VECTOR_COLUMNS, "transaction_event_id", since=since, until=until, only=None)
+
+    def payment_dates(self) -> list[date]:
+        """Return the dates on which payments are archived, of whatever feature version, in order."""
+        return sorted({_date(file) for folder in self._all_vectors() for file in self._files(folder)})
 
     def labels(self, *, since: date) -> pl.DataFrame:
-        """Return the labels that became known on or after `since`, each once; raises RefusedError."""
-        columns = ["transaction_id", "occurred_at", "label", "partition", "offset"]
+        """Return LABEL_COLUMNS of the labels that became known on or after `since`, each once; raises RefusedError."""
         files = self._files(self._root / LABELS.name, since)
         if not files:
-            return table(LABELS.name, []).select(columns)
-        return _once(self._read(files, columns))
+            return table(LABELS.name, []).select(LABEL_COLUMNS)
+        return _once(self._read(files, LABEL_COLUMNS))
+
+    def write_backfilled(self, feature_set: FeatureSet, rows: pl.DataFrame) -> None:
+        """Keep vectors that were computed afterwards, with the columns of served ones.
+
+        Raises:
+            StoreUnavailableError: as `write`.
+        """
+        keys = [pl.col("occurred_at").dt.date().alias("date"), "partition"]
+        with _disk_told():
+            for (day, partition), group in rows.sort("offset").group_by(keys):
+                first, last = group["offset"][0], group["offset"][-1]
+                folder = self._vectors(feature_set) / f"{_DATE}{day}"
+                _write(folder / f"{_BACKFILLED}{partition}-{first:012}-{last:012}.parquet", group)
+
+    def _payments(
+        self, columns: Sequence[str | pl.Expr], key: str, *, since: date, until: date, only: pl.Expr | None
+    ) -> pl.DataFrame:
+        found = [vector_table([], None).select(columns)]
+        for folder in self._all_vectors():
+            files = self._files(folder, since, until)
+            if files:
+                found.append(self._read(files, columns, only))
+        return pl.concat(found).sort("produced_ms", *_PLACE).unique(key, keep="first", maintain_order=True)
+
+    def _all_vectors(self) -> list[Path]:
+        return [folder for name in (FEATURES.name, _UNKNOWN) for folder in (self._root / name).glob("version=*")]
 
     def _folder(self, delivery: Delivery) -> Path:
         event = delivery.event
@@ -107,13 +177,13 @@ class Archive:
             return vector_table(group, self._feature_set(event))
         return table(group[0].record.topic, group)
 
-    def _files(self, folder: Path, since: date | None = None) -> list[Path]:
-        files = folder.glob(f"{_DATE}*/*.parquet")
-        return sorted(file for file in files if since is None or _date(file) >= since)
+    def _files(self, folder: Path, since: date = date.min, until: date = date.max) -> list[Path]:
+        return sorted(file for file in folder.glob(f"{_DATE}*/*.parquet") if since <= _date(file) <= until)
 
-    def _read(self, files: list[Path], columns: Sequence[str]) -> pl.DataFrame:
+    def _read(self, files: list[Path], columns: Sequence[str | pl.Expr], only: pl.Expr | None = None) -> pl.DataFrame:
         try:
-            return pl.scan_parquet(files, hive_partitioning=False).select(columns).collect()
+            rows = pl.scan_parquet(files, hive_partitioning=False).select(columns)
+            return (rows if only is None else rows.filter(only)).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             # One by one, since the joint reader does not tell which file it stumbled on.
             for refusal in _problems(files, columns):
@@ -121,7 +191,7 @@ class Archive:
             raise
 
 
-def _problems(files: Sequence[Path], columns: Sequence[str]) -> Iterator[RefusedError]:
+def _problems(files: Sequence[Path], columns: Sequence[str | pl.Expr]) -> Iterator[RefusedError]:
     for file in files:
         try:
             pl.scan_parquet(file, hive_partitioning=False).select(columns).collect()
@@ -132,11 +202,26 @@ def _problems(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Refused
 
 
 def _once(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.unique(["partition", "offset"], keep="any")
+    """Return each row once; files are read in order of their names, so a served vector goes before a backfilled one."""
+    return frame.unique(_PLACE, keep="first", maintain_order=True)
 
 
 def _date(file: Path) -> date:
     return date.fromisoformat(file.parent.name.removeprefix(_DATE))
+
+
+def _last_place(file: Path) -> tuple[int, int]:
+    """Return the partition and the last offset that stand in the name of a file of served vectors."""
+    partition, _, last = file.stem.split("-")
+    return int(partition), int(last)
+
+
+@contextlib.contextmanager
+def _disk_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailableError(f"the archive cannot be written, free or mend the disk: {error}") from error
 
 
 def _write(path: Path, frame: pl.DataFrame) -> None:

@@ -1,7 +1,8 @@
 """Events as typed columns: what a row of the archive holds.
 
 Every row carries `partition` and `offset`: a batch that was delivered twice may stand in two files, and a reader takes
-each (topic, partition, offset) once.
+each (topic, partition, offset) once. `produced_ms` tells when the log took the record in (a vector's: its payment), and
+so, with the place, in which order events arrived.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from shared.contracts.events import Event
@@ -56,6 +58,7 @@ _VECTOR = (
             ("card_id", pl.String()),
             ("merchant_id", pl.String()),
             ("device_id", pl.String()),
+            ("user_id", pl.String()),
             ("amount", pl.Int64()),
             ("currency", pl.String()),
             ("channel", pl.String()),
@@ -64,6 +67,16 @@ _VECTOR = (
         )
     ),
     _Column("attributes", pl.String(), lambda event: msgspec.json.encode(event.transaction.attributes).decode()),
+    *(
+        _field(name, kind, f"freshness.{name}")
+        for name, kind in (
+            ("state_age_seconds", pl.Float64()),
+            ("source_lag_records", pl.Int64()),
+            ("late_seconds", pl.Float64()),
+            ("outdated_vectors", pl.Int64()),
+        )
+    ),
+    _field("degraded", pl.List(pl.String())),
 )
 _DECISION = (
     *_ENVELOPE,
@@ -88,10 +101,17 @@ _LABEL = (
     _field("label", pl.String()),
     _field("source", pl.String()),
 )
+_PLACE = (
+    ("produced_ms", pl.Int64()),
+    ("partition", pl.Int32()),
+    ("offset", pl.Int64()),
+)
 _VALUES = _field("values", pl.List(pl.Float64()))
 _BY_TOPIC = {FEATURES.name: _VECTOR, SCORES.name: _DECISION, LABELS.name: _LABEL}
 
 ARCHIVED_TOPICS = tuple(_BY_TOPIC)
+VECTOR_COLUMNS = [column.name for column in _VECTOR] + [name for name, _ in _PLACE]
+"""The columns that every feature vector has, whatever its version."""
 
 
 def table(topic: str, deliveries: Sequence[Delivery]) -> pl.DataFrame:
@@ -104,9 +124,15 @@ def vector_table(deliveries: Sequence[Delivery], feature_set: FeatureSet | None)
     if feature_set is None:
         return _table((*_VECTOR, _VALUES), deliveries)
     frame = _table(_VECTOR, deliveries)
-    matrix = np.array([delivery.event.values for delivery in deliveries], dtype=np.float64)  # type: ignore[attr-defined]
+    values = [delivery.event.values for delivery in deliveries]  # type: ignore[attr-defined]
+    matrix = np.array(values, dtype=np.float64).reshape(len(values), len(feature_set.features))
+    return with_features(frame, feature_set, matrix)
+
+
+def with_features(frame: pl.DataFrame, feature_set: FeatureSet, values: npt.NDArray[np.float64]) -> pl.DataFrame:
+    """Return `frame` with one column a feature; values: shape (rows, features)."""
     names = feature_columns(feature_set)
-    return frame.with_columns(pl.Series(name, matrix[:, at]) for at, name in enumerate(names))
+    return frame.with_columns(pl.Series(name, values[:, at], pl.Float64()) for at, name in enumerate(names))
 
 
 def feature_columns(feature_set: FeatureSet) -> list[str]:
@@ -117,6 +143,7 @@ def feature_columns(feature_set: FeatureSet) -> list[str]:
 def _table(columns: Sequence[_Column], deliveries: Sequence[Delivery]) -> pl.DataFrame:
     events: list[Event] = [delivery.event for delivery in deliveries]
     series = [pl.Series(column.name, [column.read(event) for event in events], column.type) for column in columns]
-    series.append(pl.Series("partition", [delivery.record.partition for delivery in deliveries], pl.Int32()))
-    series.append(pl.Series("offset", [delivery.record.offset for delivery in deliveries], pl.Int64()))
+    series += [
+        pl.Series(name, [getattr(delivery.record, name) for delivery in deliveries], kind) for name, kind in _PLACE
+    ]
     return pl.DataFrame(series)

@@ -18,8 +18,11 @@ def references_of(candidate: Candidate) -> dict[str, Reference]:
     Not from all of them: counts over 30 days still grow in a history's first month, which is not what they will be.
     """
     held_out = candidate.held_out
-    names = held_out.feature_set.feature_names
-    references = {name: reference(held_out.rows[:, at]) for at, name in enumerate(names)}
+    categories = held_out.feature_set.categories
+    references = {
+        name: (category_reference if at in categories else reference)(held_out.rows[:, at])
+        for at, name in enumerate(held_out.feature_set.feature_names)
+    }
     return references | {SCORE: reference(candidate.held_out_scores)}
 
 
@@ -42,3 +45,16 @@ def reference(values: npt.NDArray[np.float32]) -> Reference:
     edges = (distinct[at - 1] + distinct[at]) / 2
     ends = np.concatenate([[0], cumulated[at - 1], [total]])
     return Reference(edges=edges.tolist(), fractions=(np.diff(ends) / total).tolist())
+
+
+def category_reference(codes: npt.NDArray[np.float32]) -> Reference:
+    """Return how often each category occurs among `codes`, shape (n,); rare ones share the last bin with unseen ones.
+
+    Were the rare ones watched one by one, their chance coming and going would add up to drift.
+    """
+    distinct, counts = np.unique(codes, return_counts=True)
+    frequent = np.sort(np.argsort(-counts, kind="stable")[:EDGES_MAX])
+    frequent = frequent[counts[frequent] >= SHARE_MIN * len(codes)]
+    shares = counts[frequent] / len(codes)
+    others = (len(codes) - counts[frequent].sum()) / len(codes)
+    return Reference(codes=[int(code) for code in distinct[frequent]], fractions=[*shares.tolist(), float(others)])

@@ -41,7 +41,7 @@ class TrainingSettings(ServiceSettings):
     ] = None
     headrace_training_forest_sample_fraction: Annotated[
         float, Field(description="Share of the payments that each tree is grown on.", gt=0, le=1)
-    ] = 0.4
+    ] = 0.2
     headrace_training_forest_class_weight: Annotated[
         Literal["none", "balanced", "balanced_subsample"],
         Field(description="How frauds are weighted; none keeps scores close to probabilities."),
@@ -53,3 +53,9 @@ class TrainingSettings(ServiceSettings):
     headrace_training_archive_linger_seconds: Annotated[
         float, Field(description="How long records are gathered for one set of Parquet files.", ge=0)
     ] = 1.0
+    headrace_parity_interval_seconds: Annotated[
+        float, Field(description="How long until served vectors are compared with the archive again.", gt=0)
+    ] = 300.0
+    headrace_parity_sample: Annotated[
+        int, Field(description="Most vectors compared each time, the newest first.", ge=1)
+    ] = 200

@@ -10,6 +10,7 @@ from services.training.archive import Archive
 from services.training.candidate import Candidate, make_candidate
 from services.training.comparison import compare
 from services.training.dataset import TrainingSet, read_training_set
+from services.training.encoding import Rates, forest_of, rates_of
 from services.training.export import export
 from services.training.gates import check_export
 from services.training.references import references_of
@@ -17,7 +18,7 @@ from services.training.refusal import RefusedError
 from services.training.settings import TrainingSettings
 from shared.contracts.events import ModelEvent
 from shared.features.definitions import FeatureSet
-from shared.models.manifest import MODEL_NAME, Manifest
+from shared.models.manifest import MODEL_NAME, CategoryEncoding, Manifest
 from shared.models.registry import ModelIntegrityError, Registry
 from shared.models.session import OnnxModel
 from shared.runtime.logs import fields
@@ -67,15 +68,17 @@ class Trainer:
 
     def _registered(self, data: TrainingSet, candidate: Candidate, now: datetime) -> OnnxModel:
         """Export, check and register the candidate; raises RefusedError, and then nothing was registered."""
-        onnx = export(candidate.forest)
+        onnx = export(candidate.model)
+        names = data.feature_set.feature_names
         manifest = Manifest(
             model_name=MODEL_NAME,
             model_version=max(self._registry.versions(MODEL_NAME), default=0) + 1,
             model_digest=hashlib.sha256(onnx).hexdigest(),
             feature_set=data.feature_set.name,
             feature_version=data.feature_set.version,
-            feature_names=data.feature_set.feature_names,
-            estimator=" ".join(repr(candidate.forest).split()),
+            feature_names=names,
+            categories={names[column]: _recorded(rates) for column, rates in rates_of(candidate.model).items()},
+            estimator=" ".join(repr(forest_of(candidate.model)).split()),
             trained_at=now,
             data_digest=data.digest,
             training_rows=len(data.frauds),
@@ -85,7 +88,7 @@ class Trainer:
             references=references_of(candidate),
         )
         model = OnnxModel(manifest, onnx)
-        check_export(model, candidate.forest, data, candidate.held_out)
+        check_export(model, candidate.model, data, candidate.held_out)
         try:
             self._registry.add(manifest, onnx)
         except OSError as error:
@@ -117,6 +120,12 @@ class Trainer:
         )
         action: Literal["promoted", "refused"] = "promoted" if outcome.better_or_equal else "refused"
         return [registered, Step(action, outcome.explanation, version, digest, outcome.metrics)]
+
+
+def _recorded(rates: Rates) -> CategoryEncoding:
+    return CategoryEncoding(
+        codes=[int(code) for code in rates.codes], fraud_rates=rates.rates.tolist(), unseen=rates.unseen
+    )
 
 
 def _summary(model: OnnxModel) -> str:

@@ -57,6 +57,17 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+class Standing(NamedTuple):
+    """How far a subscription is in one partition.
+
+    waiting_records: how many it has not returned yet.
+    newest_ms: when the last record it returned was produced (milliseconds since the epoch); None before the first.
+    """
+
+    waiting_records: int
+    newest_ms: int | None
+
+
 class Publisher(Protocol):
     """Writes records, each acknowledged on its own; a retry inside the client never writes twice."""
 
@@ -97,8 +108,8 @@ class Subscription(Protocol):
         """
         ...
 
-    def lag(self) -> int | None:
-        """Return how many records wait in the partitions this subscription owns; None until it owns any."""
+    def standing(self) -> Mapping[TopicPartition, Standing]:
+        """Return how far it is in every partition it owns and has heard of since; empty until there is one."""
         ...
 
     def close(self) -> None:
@@ -133,20 +144,30 @@ class Bus(Protocol):
         """Open a publisher."""
         ...
 
-    def subscribe(self, group: str, topics: Sequence[str], *, instance: str) -> Subscription:
+    def subscribe(self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False) -> Subscription:
         """Join `group` on `topics`, from the oldest record where the group has no progress yet.
 
         instance: names this member across restarts, so that a successor takes over at once and a transaction its
             predecessor left open is aborted. Two live members must not share it.
+        in_order: return the records of all topics and partitions owned in the order of (produced_ms, topic, partition,
+            offset), as far as it can be told: while a partition is known to have more records than were fetched,
+            nothing newer of another is returned; a partition that does not give them within a second is not waited
+            for. A batch does not end within a millisecond, unless all of it is of that one. The order within a
+            partition stays, also where it is not that of produced_ms. A topic written in transactions has more
+            records than can be read while one is open, so each of them is waited for.
         """
         ...
 
-    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"]) -> Tail:
-        """Open a tail that starts at the oldest record, or behind the newest."""
+    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"], in_order: bool = False) -> Tail:
+        """Open a tail that starts at the oldest record, or behind the newest; in_order: as for `subscribe`."""
         ...
 
     def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """Return how many records `group` has not yet committed, by partition, seen from outside."""
+        ...
+
+    def has_committed(self, group: str, topics: Sequence[str]) -> bool:
+        """Tell whether `group` has ever committed progress on one of `topics`, as far as the log remembers."""
         ...
 
     def reachable(self) -> bool:

@@ -11,8 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Literal
 
-from shared.bus.base import FencedError, Outgoing, Record, TopicPartition
+from shared.bus.base import FencedError, Outgoing, Record, Standing, TopicPartition
+from shared.bus.ordering import first_turns, turns_of, whole_milliseconds
 from shared.contracts.topics import Topic
+
+Logs = dict[TopicPartition, list[Record]]
+Positions = dict[TopicPartition, int]
 
 
 class MemoryBus:
@@ -36,16 +40,24 @@ class MemoryBus:
     def publisher(self) -> "MemoryPublisher":
         return MemoryPublisher(self)
 
-    def subscribe(self, group: str, topics: Sequence[str], *, instance: str) -> "MemorySubscription":
-        return MemorySubscription(self, group, topics, instance)
+    def subscribe(
+        self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False
+    ) -> "MemorySubscription":
+        return MemorySubscription(self, group, topics, instance, in_order=in_order)
 
-    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"]) -> "MemoryTail":
-        return MemoryTail(self, topics, start)
+    def tail(
+        self, topics: Sequence[str], *, start: Literal["oldest", "newest"], in_order: bool = False
+    ) -> "MemoryTail":
+        return MemoryTail(self, topics, start, in_order=in_order)
 
     def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         with self._changed:
             committed = self._groups[group].committed
             return {place: len(self._logs[place]) - committed.get(place, 0) for place in self._places(topics)}
+
+    def has_committed(self, group: str, topics: Sequence[str]) -> bool:
+        with self._changed:
+            return any(place.topic in topics and at > 0 for place, at in self._groups[group].committed.items())
 
     def reachable(self) -> bool:
         return True
@@ -112,8 +124,11 @@ class MemoryPublisher:
 class MemorySubscription:
     """A member of a group."""
 
-    def __init__(self, bus: MemoryBus, group: str, topics: Sequence[str], instance: str) -> None:
+    def __init__(
+        self, bus: MemoryBus, group: str, topics: Sequence[str], instance: str, *, in_order: bool = False
+    ) -> None:
         self._bus = bus
+        self._in_order = in_order
         self._group = bus._groups[group]
         self._instance = instance
         self.topics = tuple(topics)
@@ -130,12 +145,8 @@ class MemorySubscription:
             if linger_seconds:
                 changed.wait_for(lambda: self._waiting() >= records_max, linger_seconds)
             self._generation_polled = self._group.generation
-            records: list[Record] = []
-            for place, position in self.positions.items():
-                taken = self._bus._logs[place][position : position + records_max - len(records)]
-                self.positions[place] = position + len(taken)
-                records += taken
-            return records
+            taken = _oldest if self._in_order else _next
+            return taken(self._bus._logs, self.positions, records_max)
 
     def commit(self, outgoing: Sequence[Outgoing] = ()) -> None:
         with self._bus._changed:
@@ -145,9 +156,14 @@ class MemorySubscription:
             self._bus._append(outgoing)
             self._group.committed.update(self.positions)
 
-    def lag(self) -> int | None:
+    def standing(self) -> Mapping[TopicPartition, Standing]:
+        logs = self._bus._logs
         with self._bus._changed:
-            return self._waiting() if self.positions else None
+            # What it did not return itself was returned before: a group starts at the oldest record.
+            return {
+                place: Standing(len(logs[place]) - at, logs[place][at - 1].produced_ms if at else None)
+                for place, at in self.positions.items()
+            }
 
     def close(self) -> None:
         with self._bus._changed:
@@ -162,8 +178,11 @@ class MemorySubscription:
 class MemoryTail:
     """Reads every partition on its own."""
 
-    def __init__(self, bus: MemoryBus, topics: Sequence[str], start: Literal["oldest", "newest"]) -> None:
+    def __init__(
+        self, bus: MemoryBus, topics: Sequence[str], start: Literal["oldest", "newest"], *, in_order: bool
+    ) -> None:
         self._bus = bus
+        self._in_order = in_order
         with bus._changed:
             ends = {place: len(bus._logs[place]) for place in bus._places(topics)}
         self._ends_at_open = ends
@@ -174,15 +193,31 @@ class MemoryTail:
         logs = self._bus._logs
         with changed:
             changed.wait_for(lambda: any(len(logs[p]) > at for p, at in self._positions.items()), wait_seconds)
-            records: list[Record] = []
-            for place, position in self._positions.items():
-                taken = logs[place][position : position + records_max - len(records)]
-                self._positions[place] = position + len(taken)
-                records += taken
-            return records
+            taken = _oldest if self._in_order else _next
+            return taken(logs, self._positions, records_max)
 
     def caught_up(self) -> bool:
         return all(self._positions[place] >= end for place, end in self._ends_at_open.items())
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _next(logs: Logs, positions: Positions, records_max: int) -> list[Record]:
+    """Take records partition by partition, and move the positions on."""
+    records: list[Record] = []
+    for place, position in positions.items():
+        taken = logs[place][position : position + records_max - len(records)]
+        positions[place] = position + len(taken)
+        records += taken
+    return records
+
+
+def _oldest(logs: Logs, positions: Positions, records_max: int) -> list[Record]:
+    """Take the oldest records of all partitions; the whole log is here to choose from."""
+    one_more = records_max + 1
+    heads = [turns_of(logs[place][at : at + one_more]) for place, at in positions.items()]
+    records = [record for _, record in whole_milliseconds(first_turns(heads, one_more), records_max)]
+    for record in records:
+        positions[TopicPartition(record.topic, record.partition)] += 1
+    return records

@@ -13,6 +13,8 @@ E = TypeVar("E", bound=Event)
 # Readers keep event time in 64 bits of nanoseconds; outside these years it is a mistake of units anyway.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2262, 1, 1, tzinfo=UTC)
+EXPLANATION_CHARACTERS_MAX = 400
+"""A complaint may quote what was sent; it must not grow with it."""
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type[Event], msgspec.json.Decoder[Event]] = {}
@@ -25,8 +27,14 @@ class BadRecordError(Exception):
     """
 
     def __init__(self, error: str, explanation: str) -> None:
-        super().__init__(explanation)
+        super().__init__(shortened(explanation))
         self.error = error
+
+
+def shortened(text: str, characters_max: int = EXPLANATION_CHARACTERS_MAX) -> str:
+    """Return `text`, its middle cut out where it is longer; the end often tells the place."""
+    half = (characters_max - 3) // 2
+    return text if len(text) <= characters_max else f"{text[:half]}...{text[-half:]}"
 
 
 def encode(event: Event) -> bytes:

@@ -9,26 +9,49 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=128, description="Opaque, 1 to 128 characters.")]
+# In Python `$` also stands before a last line feed; the lookahead, or a greatest length, keeps that out.
+_NO_CONTROL_CHARACTER = r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)"
+Identifier = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=_NO_CONTROL_CHARACTER,
+        description="Opaque, 1 to 128 characters, no control character among them.",
+    ),
+]
 EventId = Annotated[
     str,
     Meta(
         pattern="^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        max_length=36,
         description="UUIDv7 (RFC 9562), lower case. Applying the same id twice changes nothing.",
     ),
 ]
-TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", description="W3C Trace Context trace-id.")]
+TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", max_length=32, description="W3C Trace Context trace-id.")]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset, for example 2026-01-31T09:30:00Z.")]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hexadecimal.")]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code, for example EUR.")]
-Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code, for example DE.")]
-MerchantCategory = Annotated[str, Meta(pattern="^[0-9]{4}$", description="ISO 18245 merchant category code.")]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="SHA-256, hexadecimal.")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217 code, for example EUR.")]
+Country = Annotated[
+    str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="ISO 3166-1 alpha-2 code, for example DE.")
+]
+MerchantCategory = Annotated[
+    str, Meta(pattern="^[0-9]{4}$", max_length=4, description="ISO 18245 merchant category code.")
+]
 MinorUnits = Annotated[int, Meta(ge=0, le=10**15, description="Integer minor units: 1999 is 19.99 EUR.")]
-AttributeName = Annotated[str, Meta(min_length=1, max_length=64)]
+AttributeName = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_CONTROL_CHARACTER)]
 AttributeText = Annotated[str, Meta(max_length=256)]
-Attributes = Annotated[dict[AttributeName, float | AttributeText], Meta(max_length=64)]
+Attributes = Annotated[
+    dict[AttributeName, float | AttributeText],
+    Meta(
+        max_length=64,
+        description="Up to 64 fields of your own: a name of 1 to 64 characters, and a finite number or a text of up to "
+        "256 characters.",
+    ),
+]
 Text = Annotated[str, Meta(max_length=4096)]
 
+Channel = Literal["card_present", "ecommerce", "atm", "mail_order", "recurring"]
 Verdict = Literal["approve", "review", "decline"]
 LabelValue = Literal["fraud", "genuine"]
 
@@ -43,15 +66,16 @@ class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Transaction(Event, frozen=True, kw_only=True):
-    """A card payment, as the acquirer or the shop saw it."""
+    """A card payment, as the acquirer or the shop saw it; `user_id` is the account's holder, where the sender knows."""
 
     transaction_id: Identifier
     card_id: Identifier
     merchant_id: Identifier
     device_id: Identifier | None = None
+    user_id: Identifier | None = None
     amount: MinorUnits
     currency: Currency
-    channel: Literal["card_present", "ecommerce", "atm", "mail_order", "recurring"]
+    channel: Channel
     country: Country
     mcc: MerchantCategory
     attributes: Attributes = {}
@@ -78,6 +102,38 @@ class Label(Event, frozen=True, kw_only=True):
     source: Literal["chargeback", "review", "customer", "rule"]
 
 
+Degradation = Literal["model", "features", "stale", "incomplete"]
+Degradations = Annotated[
+    list[Degradation],
+    Meta(
+        description="What was missing. model: none is in service. features: no vector, or one of another version. "
+        "stale: the state was further behind the log than is allowed. incomplete: it was lost and is not rebuilt."
+    ),
+]
+
+
+class Freshness(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the state was behind the log when a vector was computed."""
+
+    state_age_seconds: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                description="Whatever the log took in longer ago was in the state; null: the state was out of reach.",
+            ),
+        ]
+        | None
+    )
+    source_lag_records: Annotated[int, Meta(ge=0)] | None
+    late_seconds: Annotated[
+        float, Meta(ge=0, description="By how much a payment that arrived before was ahead in event time; 0: in time.")
+    ] = 0.0
+    outdated_vectors: Annotated[
+        int, Meta(ge=0, description="Payments already answered whose vectors this one, in time, would have changed.")
+    ] = 0
+
+
 class FeatureVector(Event, frozen=True, kw_only=True):
     """A payment and its features, as of the payment's own time and from what was known by then."""
 
@@ -85,6 +141,8 @@ class FeatureVector(Event, frozen=True, kw_only=True):
     feature_set: Identifier
     feature_version: Digest
     values: list[float]
+    freshness: Freshness
+    degraded: Degradations = []
 
 
 class Reason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +166,7 @@ class Decision(Event, frozen=True, kw_only=True):
     feature_version: Digest
     vector_digest: Digest
     policy_digest: Digest
-    degraded: list[Literal["model", "features"]] = []
+    degraded: Degradations = []
 
 
 class ShownItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from shared.contracts.codec import shortened
+
 
 class Problem(Struct, frozen=True, kw_only=True):
     """What was wrong, where, and what to do about it.
@@ -26,7 +28,8 @@ class IntakeError(Exception):
 
     def __init__(self, code: str, message: str, *, field: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
-        self.problem = Problem(code=code, message=message, field=field, hint=hint)
+        place = None if field is None else shortened(field)
+        self.problem = Problem(code=code, message=shortened(message), field=place, hint=hint)
 
 
 class MalformedError(IntakeError):

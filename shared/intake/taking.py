@@ -13,6 +13,9 @@ from shared.contracts.ids import new_trace_id
 from shared.intake.posted import Posted
 from shared.intake.problems import InvalidEventError, MalformedError
 from shared.intake.refusals import refused
+from shared.runtime.clock_skew import AHEAD_OF_CLOCK, FutureBound
+
+_TIME_HINT = "Send the event's own time: RFC 3339 with an offset, for example 2026-01-31T09:30:00Z."
 
 _encoder = msgspec.json.Encoder()
 
@@ -31,19 +34,21 @@ def take(
     *,
     trace_id: str | None = None,
     choose_id: Callable[[datetime], str] | None = None,
+    future: FutureBound | None = None,
 ) -> Taken:
     """Return the event in `body`.
 
     trace_id: of the request, for an event that carries none; else it gets a new one.
     choose_id: event time to id, for an event that carries none; else the id is derived from what the event says.
+    future: how far ahead of the clock the event may be dated; None takes any time.
 
     Raises:
         MalformedError: not JSON.
-        InvalidEventError: a field is missing, unknown or wrong.
+        InvalidEventError: a field is missing, unknown or wrong, or the event is dated too far ahead.
         Whatever `choose_id` raises.
     """
     event = _decoded(posted, body)
-    event.occurred_at = _in_range(event.occurred_at)
+    event.occurred_at = _in_range(event.occurred_at, future)
     if event.trace_id is UNSET:
         event.trace_id = trace_id or new_trace_id()
     if event.event_id is UNSET:
@@ -64,16 +69,21 @@ def _decoded(posted: Posted, body: bytes | msgspec.Raw) -> Any:
 
 def not_json(error: Exception) -> MalformedError:
     """Return what a client is told whose body is not JSON."""
-    return MalformedError("not_json", str(error), hint="Send JSON in UTF-8, not compressed.")
+    return MalformedError(
+        "not_json", str(error), hint="Send JSON in UTF-8, not compressed; NaN and Infinity are not JSON."
+    )
 
 
-def _in_range(occurred_at: datetime) -> datetime:
+def _in_range(occurred_at: datetime, future: FutureBound | None) -> datetime:
     # Compared as it came: at the ends of the calendar the conversion to UTC itself would overflow.
     if not EARLIEST <= occurred_at < LATEST:
         raise InvalidEventError(
             "invalid_field",
             f"{occurred_at.isoformat()} is not between {EARLIEST.year} and {LATEST.year}",
             field="occurred_at",
-            hint="Send the event's own time: RFC 3339 with an offset, for example 2026-01-31T09:30:00Z.",
+            hint=_TIME_HINT,
         )
+    if future is not None and (complaint := future.complaint(occurred_at)) is not None:
+        hint = f"Check the sender's clock. {_TIME_HINT}"
+        raise InvalidEventError(AHEAD_OF_CLOCK, complaint, field="occurred_at", hint=hint)
     return occurred_at.astimezone(UTC)

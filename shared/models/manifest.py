@@ -1,6 +1,7 @@
 """What stands beside a model file: everything needed to load it, check it, decide with it and watch it."""
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from datetime import datetime
 
 import msgspec
@@ -21,11 +22,31 @@ class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one quantity (a feature, or the score) was distributed when the model was trained.
 
     edges: inner bin edges, ascending; bin i holds edges[i-1] <= x < edges[i].
-    fractions: share of each bin, len(edges) + 1 of them, summing to 1.
+    codes: of a category, which has no edges: ascending; bin i holds codes[i], the last bin every other code.
+    fractions: share of each bin, one more of them than edges or codes, summing to 1.
     """
 
-    edges: list[float]
+    edges: list[float] = []
+    codes: list[int] = []
     fractions: list[float]
+
+    def bin_of(self, value: float) -> int:
+        """Return which bin `value` falls into."""
+        if not self.codes:
+            return bisect_right(self.edges, value)
+        at = bisect_left(self.codes, value)
+        return at if at < len(self.codes) and self.codes[at] == value else len(self.codes)
+
+
+class CategoryEncoding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the model makes of a category, inside its graph.
+
+    codes: ascending: those that training met. fraud_rates: of each, smoothed. unseen: what any other code counts as.
+    """
+
+    codes: list[int]
+    fraud_rates: list[float]
+    unseen: float
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +57,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trained_until: event time of the newest payment it was trained on; payments after it are new to this model.
     metrics: on the latest payments; the ranking ones from a model trained on earlier payments only, precision and
         recall at the review threshold from this model's trees that had not seen the payment (out of bag).
+    categories: by feature name; the other features go to the estimator as they are.
     references: by feature name, and "score".
     """
 
@@ -45,6 +67,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     feature_set: str
     feature_version: str
     feature_names: list[str]
+    categories: dict[str, CategoryEncoding] = {}
     estimator: str
     trained_at: datetime
     data_digest: str

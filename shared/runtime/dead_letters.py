@@ -11,6 +11,8 @@ from shared.contracts.topics import BY_NAME
 
 VALUE_BYTES_MAX = 2_000_000
 """More than this of a rejected record is cut, so that its dead letter itself fits on the log."""
+KEY_BYTES_MAX = 100_000
+"""More than this of its key is cut; its dead letter then travels under its place."""
 
 _EXPLANATION_CHARACTERS_MAX = 4096
 
@@ -26,10 +28,11 @@ def dead_letter(service: str, record: Record, error: BadRecordError, now: dateti
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        key=None if record.key is None else record.key[:VALUE_BYTES_MAX],
+        key=None if record.key is None else record.key[:KEY_BYTES_MAX],
         value=None if record.value is None else record.value[:VALUE_BYTES_MAX],
         value_bytes_total=len(record.value or b""),
         error=error.error,
         explanation=str(error)[:_EXPLANATION_CHARACTERS_MAX],
     )
-    return Outgoing(BY_NAME[record.topic].dead_letter_name, record.key or place.encode(), codec.encode(event))
+    key = record.key if record.key and len(record.key) <= KEY_BYTES_MAX else place.encode()
+    return Outgoing(BY_NAME[record.topic].dead_letter_name, key, codec.encode(event))

@@ -7,9 +7,11 @@ lost its partitions is given up and read again by whoever owns them now.
 
 import itertools
 import logging
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from tenacity import (
@@ -20,18 +22,31 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from shared.bus.base import Bus, BusUnavailableError, FencedError, Outgoing, Record, Subscription
+from shared.bus.base import (
+    Bus,
+    BusUnavailableError,
+    FencedError,
+    Outgoing,
+    Record,
+    Standing,
+    Subscription,
+    TopicPartition,
+)
 from shared.contracts import codec
 from shared.contracts.codec import BadRecordError
 from shared.contracts.events import Event
 from shared.contracts.topics import BY_NAME, TOPICS
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
+from shared.runtime.clock_skew import AHEAD_OF_CLOCK, FutureBound
 from shared.runtime.dead_letters import dead_letter
 from shared.runtime.logs import fields
 from shared.store.base import StoreUnavailableError
 
 log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 0.5
+"""How often, at most, a loop tells how far it is."""
 
 
 class Delivery(NamedTuple):
@@ -49,18 +64,30 @@ it twice must change nothing more than calling it once.
 """
 
 
+OnProgress = Callable[[Mapping[TopicPartition, Standing], datetime], None]
+"""Told where a loop stands in its partitions; everything it read is handled and committed then.
+
+With it a time: what the log had by then and the loop has not read is counted as waiting. May raise
+StoreUnavailableError, after which it is told again later.
+"""
+
+
 @dataclass(frozen=True)
 class LoopOptions:
     """How a loop gathers its batches.
 
     records_max: most records in one batch.
     linger_seconds: how long to gather after the first record; 0 handles what is there at once.
+    in_order: read the partitions and topics merged by the time their records were produced (Bus.subscribe).
+    future_max: how far ahead of the clock an event of a topic that clients write may be dated; None takes any time.
     """
 
     records_max: int = 500
     linger_seconds: float = 0.0
+    in_order: bool = False
     poll_seconds: float = 0.2
     backoff_seconds_max: float = 5.0
+    future_max: timedelta | None = None
 
 
 class Loop:
@@ -78,10 +105,12 @@ class Loop:
         instance: str,
         options: LoopOptions = LoopOptions(),
         wait_until: Callable[[], str | None] = lambda: None,
+        on_progress: OnProgress = lambda _standing, _as_of: None,
     ) -> None:
         """Wire the loop; `run` starts it.
 
         wait_until: no record is read while this tells a problem.
+        on_progress: called about every PROGRESS_SECONDS.
         """
         self.name = name
         self._service = service
@@ -91,7 +120,10 @@ class Loop:
         self._clock = clock
         self._instance = instance
         self._options = options
+        self._future = None if options.future_max is None else FutureBound(clock, options.future_max)
         self._wait_until = wait_until
+        self._on_progress = on_progress
+        self._told_seconds = -math.inf
         self._problem: str | None = "not started"
         self._stop = threading.Event()
 
@@ -124,10 +156,12 @@ class Loop:
 
     def _subscribe(self) -> Subscription:
         self._bus.create_topics(TOPICS)
-        return self._bus.subscribe(self.group, self._topics, instance=f"{self._service}-{self.name}-{self._instance}")
+        instance = f"{self._service}-{self.name}-{self._instance}"
+        return self._bus.subscribe(self.group, self._topics, instance=instance, in_order=self._options.in_order)
 
     def _work(self, subscription: Subscription) -> None:
         options = self._options
+        heard = self._clock.now()
         while not self._stop.is_set():
             if (problem := self._wait_until()) is not None:
                 self._problem = problem
@@ -138,30 +172,45 @@ class Loop:
                 wait_seconds=options.poll_seconds,
                 linger_seconds=options.linger_seconds,
             )
-            lag = subscription.lag()
-            self._problem = None if lag is not None or records else "waiting for partitions"
-            if lag is not None:
+            standing = subscription.standing()
+            # What this poll brought may have been fetched as soon as the last one ended.
+            as_of, heard = heard, self._clock.now()
+            self._problem = None if standing or records else "waiting for partitions"
+            if standing:
+                lag = sum(partition.waiting_records for partition in standing.values())
                 metrics.LOOP_LAG_RECORDS.labels(self._service, self.name).set(lag)
-            if records:
-                self._handle(subscription, records)
+            if not records or self._handle(subscription, records):
+                self._tell_progress(standing, as_of)
 
-    def _handle(self, subscription: Subscription, records: Sequence[Record]) -> None:
+    def _tell_progress(self, standing: Mapping[TopicPartition, Standing], as_of: datetime) -> None:
+        now_seconds = self._clock.monotonic_seconds()
+        if now_seconds - self._told_seconds < PROGRESS_SECONDS:
+            return
+        self._told_seconds = now_seconds
+        try:
+            self._on_progress(standing, as_of)
+        except StoreUnavailableError as error:
+            self._say_waiting(error)
+
+    def _handle(self, subscription: Subscription, records: Sequence[Record]) -> bool:
+        """Handle and commit a batch; tell whether it was, or the loop was told to stop before."""
         started = self._clock.monotonic_seconds()
         deliveries, rejected = self._decoded(records)
         try:
             outgoing = self._retrying((StoreUnavailableError, BusUnavailableError))(self._handler, deliveries)
         except (StoreUnavailableError, BusUnavailableError):
-            return  # only when told to stop while waiting: not committed, so read again after the restart
+            return False  # only when told to stop while waiting: not committed, so read again after the restart
         subscription.commit([*outgoing, *rejected])
         self._count(records, [*outgoing, *rejected])
         metrics.LOOP_BATCH_SECONDS.labels(self._service, self.name).observe(self._clock.monotonic_seconds() - started)
+        return True
 
     def _decoded(self, records: Sequence[Record]) -> tuple[list[Delivery], list[Outgoing]]:
         deliveries: list[Delivery] = []
         rejected: list[Outgoing] = []
         for record in records:
             try:
-                event = codec.decode_record(BY_NAME[record.topic], record.key, record.value)
+                event = self._event(record)
             except BadRecordError as error:
                 metrics.DEAD_LETTERS.labels(self._service, record.topic, error.error).inc()
                 log.warning(
@@ -178,6 +227,15 @@ class Loop:
             else:
                 deliveries.append(Delivery(record, event))
         return deliveries, rejected
+
+    def _event(self, record: Record) -> Event:
+        topic = BY_NAME[record.topic]
+        event = codec.decode_record(topic, record.key, record.value)
+        if self._future is not None and "ingest" in topic.written_by:
+            complaint = self._future.complaint(event.occurred_at)
+            if complaint is not None:
+                raise BadRecordError(AHEAD_OF_CLOCK, complaint)
+        return event
 
     def _count(self, records: Sequence[Record], published: Sequence[Outgoing]) -> None:
         for topic, group in itertools.groupby(sorted(record.topic for record in records)):

@@ -13,7 +13,7 @@ from shared.runtime.logs import configure_logs
 from shared.runtime.service import Service, serve
 from shared.runtime.settings import ServiceSettings
 from shared.store.base import Store
-from shared.store.redis import RedisStore
+from shared.store.redis import open_store
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -32,5 +32,5 @@ def run_process(service_name: str, settings_type: type[S], build: Callable[[S, B
         return 2
     configure_logs(service_name, settings.headrace_log_level)
     bus = KafkaBus(settings.kafka_bootstrap_servers, partitions=settings.headrace_topic_partitions)
-    store = RedisStore(settings.redis_url, timeout_seconds=settings.headrace_store_timeout_seconds)
+    store = open_store(settings.redis_url, timeout_seconds=settings.headrace_store_timeout_seconds)
     return serve(build(settings, bus, store, SystemClock()), settings)

@@ -4,6 +4,7 @@ Read from the environment and validated at start. `docs/settings.md` is generate
 """
 
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +22,13 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap_servers: Annotated[str, Field(description="Kafka brokers, host:port, comma separated.")] = (
         "127.0.0.1:9092"
     )
-    redis_url: Annotated[str, Field(description="Redis or Valkey, redis://host:port/database.")] = (
-        "redis://127.0.0.1:6379/0"
-    )
+    redis_url: Annotated[
+        str,
+        Field(
+            description="Redis or Valkey: redis://host:port/database, rediss:// for TLS, unix:///path, or "
+            "redis+cluster://host:port for a Redis Cluster."
+        ),
+    ] = "redis://127.0.0.1:6379/0"
     headrace_home: Annotated[
         Path,
         Field(description="Folder of the archive and the model registry; shared by scoring and training."),
@@ -42,6 +47,29 @@ class ServiceSettings(BaseSettings):
     headrace_topic_partitions: Annotated[
         int, Field(description="Partitions of a topic that this platform creates.", ge=1)
     ] = 4
+    headrace_future_seconds_max: Annotated[
+        float,
+        Field(
+            description="How far ahead of this host's clock a payment, label or interaction may be dated; beyond, it "
+            "is refused over REST and set aside as a dead letter from a topic.",
+            ge=0,
+            le=31_536_000,
+        ),
+    ] = 300.0
     headrace_store_timeout_seconds: Annotated[
         float, Field(description="A Redis call that takes longer is given up and tried again.", gt=0)
     ] = 2.0
+    headrace_state_age_seconds_max: Annotated[
+        float,
+        Field(description="A vector and its decision are stale when the state was further behind the log.", gt=0),
+    ] = 60.0
+
+    @property
+    def state_age_max(self) -> timedelta:
+        """How far behind the log a state may be."""
+        return timedelta(seconds=self.headrace_state_age_seconds_max)
+
+    @property
+    def future_max(self) -> timedelta:
+        """How far ahead of the clock an event from outside may be dated."""
+        return timedelta(seconds=self.headrace_future_seconds_max)

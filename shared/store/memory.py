@@ -1,7 +1,7 @@
 """The online state in this process's memory: for tests, simulation, and machines without a Redis-protocol server."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.runtime.clock import Clock
@@ -25,12 +25,26 @@ class MemoryStore:
                 self._expiries[key] = self._clock.now() + expire_after
             return [self._read(key) for key in reads]
 
-    def replace_if_unchanged(self, key: str, *, length: int, value: bytes) -> bool:
+    def replace_prefix(self, key: str, *, prefix: bytes, replacement: bytes) -> bool:
+        if not prefix:
+            raise ValueError(f"replacing a prefix of {key}: the prefix is empty; give the bytes to replace")
         with self._lock:
-            if len(self._read(key)) != length:
+            value = self._read(key)
+            if not value.startswith(prefix):
                 return False
-            self._values[key] = value
+            self._values[key] = replacement + value[len(prefix) :]
+            if not self._values[key]:
+                self._remove(key)
             return True
+
+    def patch(self, key: str, *, patches: Sequence[tuple[int, bytes]]) -> None:
+        with self._lock:
+            value = bytearray(self._read(key))
+            for offset, patch in filter(lambda item: item[1], patches):
+                value.extend(bytes(max(0, offset + len(patch) - len(value))))
+                value[offset : offset + len(patch)] = patch
+            if value:
+                self._values[key] = bytes(value)
 
     def set_if_absent(self, key: str, value: bytes, *, expire_after: timedelta) -> bytes | None:
         with self._lock:
@@ -41,6 +55,11 @@ class MemoryStore:
             self._expiries[key] = self._clock.now() + expire_after
             return None
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        with self._lock:
+            chosen = [key for key in list(self._values) if key.startswith(prefix) and self._read(key)]
+        return iter(chosen)
+
     def reachable(self) -> bool:
         return True
 
@@ -49,5 +68,9 @@ class MemoryStore:
 
     def _read(self, key: str) -> bytes:
         if key in self._expiries and self._expiries[key] <= self._clock.now():
-            del self._expiries[key], self._values[key]
+            self._remove(key)
         return self._values.get(key, b"")
+
+    def _remove(self, key: str) -> None:
+        del self._values[key]
+        self._expiries.pop(key, None)

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from shared.features.catalog import fraud
+from shared.features.definitions import FeatureSet
 from tests.architecture.source import ROOT, Module, modules
 
 SERVICES = ("ingest", "features", "scoring", "training", "drift")
@@ -73,11 +77,33 @@ def test_the_commands_the_docs_name_exist() -> None:
     assert shown <= targets
     from services.cli.__main__ import app  # noqa: PLC0415 - only this test needs the whole product
 
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    named = set().union(
-        *(re.findall(r"headrace ([a-z][a-z-]*)", code) for page in pages() for code in code_in(page.read_text()))
-    )
-    assert named <= commands
+    headrace = get_command(app)
+    shown_commands = [command for page in pages() for command in commands_in(page.read_text())]
+    assert shown_commands, "no page shows a command"
+    assert [" ".join(command) for command in shown_commands if not exists(headrace, command)] == []
+    assert exists(headrace, ["features", "backfill"])
+    assert not exists(headrace, ["features", "refill"])
+
+
+def exists(command: object, words: list[str]) -> bool:
+    """Tell whether `words` begin with what a group knows, a sub-command's name among its own included."""
+    if not (words and isinstance(command, TyperGroup)):
+        return True
+    return words[0] in command.commands and exists(command.commands[words[0]], words[1:])
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Return the words behind each `headrace` up to the first that is no name."""
+    shown = re.findall(r"headrace((?: [a-z][a-z-]*)+)(?![\w./])", "\n".join(code_in(text)))
+    return [words.split() for words in shown]
+
+
+def test_the_feature_that_the_readme_adds_is_one_more_line_of_the_catalog() -> None:
+    (line,) = re.findall(r"```python\n(Window\(.*\))  #", (ROOT / "README.md").read_text())
+    feature = eval(line, vars(fraud))  # noqa: S307 - a page of ours
+    wider = FeatureSet("fraud", (*fraud.FRAUD.features, feature))
+    assert wider.feature_names == [*fraud.FRAUD.feature_names, feature.name]
+    assert wider.version != fraud.FRAUD.version
 
 
 def code_in(text: str) -> list[str]:

@@ -1,83 +1,21 @@
 """What every event log must do; run against each adapter."""
 
 import threading
-import uuid
-from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from shared.bus.base import RECORD_BYTES_MAX, Bus, FencedError, Outgoing, Record, Subscription, Tail, TopicPartition
-from shared.bus.kafka import KafkaBus
-from shared.bus.memory import MemoryBus
-from shared.contracts.topics import SCORES, TRANSACTIONS, Topic
-
-PARTITIONS = 4
-PATIENCE_POLLS = 150
-POLL_SECONDS = 0.2
-
-
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
-def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
-    if request.param == "memory":
-        yield MemoryBus(partitions=PARTITIONS)
-    else:
-        kafka = KafkaBus(request.getfixturevalue("kafka_servers"), partitions=PARTITIONS)
-        yield kafka
-        kafka.close()
-
-
-@pytest.fixture
-def source(bus: Bus) -> Topic:
-    topic = replace(TRANSACTIONS, name=f"source-{uuid.uuid4().hex[:8]}")
-    bus.create_topics([topic])
-    return topic
-
-
-@pytest.fixture
-def sink(bus: Bus) -> Topic:
-    topic = replace(SCORES, name=f"sink-{uuid.uuid4().hex[:8]}")
-    bus.create_topics([topic])
-    return topic
-
-
-def write(bus: Bus, topic: Topic, count: int, *, first: int = 0) -> None:
-    publisher = bus.publisher()
-    sent = [
-        publisher.send(Outgoing(topic.name, f"k{n % 10}".encode(), str(n).encode()))
-        for n in range(first, first + count)
-    ]
-    for future in sent:
-        future.result(timeout=30)
-
-
-def read(reader: Subscription | Tail, count: int, **options: float) -> list[Record]:
-    records: list[Record] = []
-    for _ in range(PATIENCE_POLLS):
-        if isinstance(reader, Subscription):
-            records += reader.poll(records_max=1000, wait_seconds=POLL_SECONDS, **options)
-        else:
-            records += reader.poll(wait_seconds=POLL_SECONDS)
-        if len(records) >= count:
-            return records
-    raise AssertionError(f"only {len(records)} of {count} records came")
-
-
-def everything(bus: Bus, topic: Topic) -> list[Record]:
-    tail = bus.tail([topic.name], start="oldest")
-    records: list[Record] = []
-    while not tail.caught_up():
-        records += tail.poll(wait_seconds=POLL_SECONDS)
-    tail.close()
-    return records
-
-
-def values(records: list[Record]) -> list[int]:
-    return sorted(int(record.value or b"") for record in records)
-
-
-def answers(sink: Topic, records: list[Record]) -> list[Outgoing]:
-    return [Outgoing(sink.name, record.key or b"", record.value or b"") for record in records]
+from shared.bus.base import RECORD_BYTES_MAX, Bus, FencedError, Outgoing, TopicPartition
+from shared.contracts.topics import Topic
+from tests.contracts.reading import (
+    PARTITIONS,
+    PATIENCE_POLLS,
+    POLL_SECONDS,
+    answers,
+    everything,
+    read,
+    values,
+    write,
+)
 
 
 def test_creating_topics_twice_changes_nothing(bus: Bus, source: Topic) -> None:

@@ -10,28 +10,23 @@ from datetime import timedelta
 
 import pytest
 
-from services.features.handlers import FeaturesHandler
 from services.local.platform import Platform
 from shared.bus.base import Bus, Outgoing, Record
 from shared.contracts import codec
 from shared.contracts.events import Decision, FeatureVector, Transaction
 from shared.contracts.topics import FEATURES, SCORES, TRANSACTIONS
 from shared.features.catalog.fraud import FRAUD
-from shared.features.definitions import Entity, WindowFeature
-from shared.features.engine import FeatureEngine
-from shared.runtime.clock import SystemClock
+from shared.features.definitions import Entity, Window
 from shared.runtime.loop import Delivery
-from shared.store.memory import MemoryStore
 from tests.events import payment
+from tests.features import features_handler
 
 pytestmark = pytest.mark.servers
 
 COUNT = 3000
 PATIENCE_POLLS = 600
 PATIENCE_SECONDS = 120
-OF_MERCHANTS = [
-    at for at, f in enumerate(FRAUD.features) if isinstance(f, WindowFeature) and f.entity is Entity.MERCHANT
-]
+OF_OTHERS = [at for at, f in enumerate(FRAUD.features) if isinstance(f, Window) and f.entities[0] is not Entity.CARD]
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +126,9 @@ def assert_vectors_of_an_undisturbed_run(bus: Bus, name: str, events: list[Trans
 
     A merchant's payments come from several partitions, whose order among each other is free: those features are left out.
     """
-    handler = FeaturesHandler(FeatureEngine(FRAUD), MemoryStore(SystemClock()))
-    undisturbed = handler([Delivery(Record(TRANSACTIONS.name, 0, at, b"", b"", 0), e) for at, e in enumerate(events)])
+    undisturbed = features_handler()(
+        [Delivery(Record(TRANSACTIONS.name, 0, at, b"", b"", 0), e) for at, e in enumerate(events)]
+    )
     wanted = [codec.decode(FeatureVector, outgoing.value) for outgoing in undisturbed]
     tail = bus.tail([FEATURES.name], start="oldest")
     served: list[FeatureVector] = []
@@ -146,7 +142,7 @@ def assert_vectors_of_an_undisturbed_run(bus: Bus, name: str, events: list[Trans
 
 
 def of_card(vector: FeatureVector) -> list[float]:
-    return [value for at, value in enumerate(vector.values) if at not in OF_MERCHANTS]
+    return [value for at, value in enumerate(vector.values) if at not in OF_OTHERS]
 
 
 def test_sending_everything_twice_changes_nothing(platform: Platform) -> None:

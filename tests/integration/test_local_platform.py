@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -13,8 +14,14 @@ from services.local.identity import kill_group
 from services.local.platform import Platform
 from services.local.processes import ROOT
 from services.local.state import read_state
+from shared.bus.base import Outgoing
+from shared.contracts import codec
+from shared.contracts.topics import TRANSACTIONS
+from tests.events import payment
 
 pytestmark = pytest.mark.servers
+
+PATIENCE_SECONDS = 60.0
 
 
 def headrace(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -100,3 +107,32 @@ def test_a_killed_service_comes_back_at_the_same_address(kafka_servers: str, red
         platform.wait_ready(ingest)
         assert httpx.get(f"{url}/health/live").is_success
     assert not ingest.running()
+
+
+@pytest.mark.usefixtures("broker_jars")
+def test_a_platform_whose_redis_was_emptied_starts_and_names_the_command_to_run(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Platform(tmp_path, services=["features"]) as platform:
+        platform.start(said.append)
+        apply_one_payment(platform)
+    assert not [line for line in said if "rebuild" in line]
+    # Not detached, so its log stayed and its Redis kept nothing.
+    with Platform(tmp_path, services=["features"]) as platform:
+        said.clear()
+        platform.start(said.append)
+        assert platform.failures() == []
+    (warning,) = [line for line in said if "rebuild" in line]
+    assert warning.startswith("WARNING: features: state: ")
+    assert "run `headrace rebuild`" in warning
+
+
+def apply_one_payment(platform: Platform) -> None:
+    """Return once a payment was read and that was committed."""
+    bus, sent = platform.bus(), payment("p-1")
+    publisher = bus.publisher()
+    publisher.send(Outgoing(TRANSACTIONS.name, sent.card_id.encode(), codec.encode(sent))).result(timeout=30)
+    publisher.close()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not bus.has_committed("headrace-features-windows", [TRANSACTIONS.name]):
+        assert time.monotonic() < deadline, "the payment was never applied"
+        time.sleep(0.1)

@@ -1,6 +1,6 @@
 """A Kafka cluster: its topics, and the clients opened on it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 import kafka
@@ -15,6 +15,7 @@ from shared.bus.kafka.tail import KafkaTail
 from shared.contracts.topics import Topic
 
 C = TypeVar("C", bound="Closable")
+T = TypeVar("T")
 
 
 class Closable(Protocol):
@@ -68,28 +69,32 @@ class KafkaBus:
     def publisher(self) -> "KafkaPublisher":
         return self._remember(KafkaPublisher(self._connection()))
 
-    def subscribe(self, group: str, topics: Sequence[str], *, instance: str) -> "KafkaSubscription":
-        return self._remember(KafkaSubscription(self._connection(), group, topics, instance))
+    def subscribe(
+        self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False
+    ) -> "KafkaSubscription":
+        return self._remember(KafkaSubscription(self._connection(), group, topics, instance, in_order=in_order))
 
-    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"]) -> "KafkaTail":
-        return self._remember(KafkaTail(self._connection(), topics, start))
+    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"], in_order: bool = False) -> "KafkaTail":
+        return self._remember(KafkaTail(self._connection(), topics, start, in_order=in_order))
 
     def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
-        def ask() -> dict[TopicPartition, int]:
-            consumer = kafka.KafkaConsumer(**self._connection(), group_id=group, enable_auto_commit=False)
-            try:
-                places = partitions_of(consumer, topics)
-                ends = consumer.end_offsets(places)
-                starts = consumer.beginning_offsets(places)
-                return {
-                    TopicPartition(place.topic, place.partition): ends[place]
-                    - max(consumer.committed(place) or 0, starts[place])
-                    for place in places
-                }
-            finally:
-                consumer.close(autocommit=False)
+        def ask(consumer: Any) -> dict[TopicPartition, int]:
+            places = partitions_of(consumer, topics)
+            ends = consumer.end_offsets(places)
+            starts = consumer.beginning_offsets(places)
+            return {
+                TopicPartition(place.topic, place.partition): ends[place]
+                - max(consumer.committed(place) or 0, starts[place])
+                for place in places
+            }
 
-        return translated(ask)
+        return self._asked(group, ask)
+
+    def has_committed(self, group: str, topics: Sequence[str]) -> bool:
+        def ask(consumer: Any) -> bool:
+            return any(consumer.committed(place) for place in partitions_of(consumer, topics))
+
+        return self._asked(group, ask)
 
     def reachable(self) -> bool:
         try:
@@ -103,6 +108,18 @@ class KafkaBus:
         for opened in self._opened:
             opened.close()
         self._opened.clear()
+
+    def _asked(self, group: str, ask: Callable[[Any], T]) -> T:
+        """Return what `ask` learns from a consumer that does not join `group`."""
+
+        def answer() -> T:
+            consumer = kafka.KafkaConsumer(**self._connection(), group_id=group, enable_auto_commit=False)
+            try:
+                return ask(consumer)
+            finally:
+                consumer.close(autocommit=False)
+
+        return translated(answer)
 
     def _remember(self, opened: C) -> C:
         self._opened = [other for other in self._opened if not other.closed]

@@ -1,6 +1,6 @@
 """What every client of the cluster shares: time limits, and errors turned into the port's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import kafka.errors
@@ -50,11 +50,9 @@ def partitions_of(consumer: Any, topics: Sequence[str]) -> list[Any]:
     return places
 
 
-def records_of(batches: dict[Any, list[Any]]) -> list[Record]:
-    """Return what a poll brought, partition by partition."""
-    return [
-        Record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp) for batch in batches.values() for r in batch
-    ]
+def records_of(batch: Iterable[Any]) -> list[Record]:
+    """Return the client's records of one partition as the port's."""
+    return [Record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp) for r in batch]
 
 
 def close_producer(producer: Any, *, seconds: float) -> None:

@@ -6,7 +6,8 @@ that lost its partitions cannot commit, and one that was killed leaves nothing v
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import kafka
@@ -14,7 +15,15 @@ import kafka.errors
 import kafka.structs
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
-from shared.bus.base import DEAD_LETTER_BYTES_MAX, BusUnavailableError, Outgoing, Record, TopicPartition
+from shared.bus.base import (
+    DEAD_LETTER_BYTES_MAX,
+    BusUnavailableError,
+    FencedError,
+    Outgoing,
+    Record,
+    Standing,
+    TopicPartition,
+)
 from shared.bus.kafka.connection import (
     CONNECT_TIMEOUT_MS,
     REQUEST_TIMEOUT_MS,
@@ -25,22 +34,28 @@ from shared.bus.kafka.connection import (
     records_of,
     translated,
 )
+from shared.bus.kafka.fetching import ORDERED_FETCH_BYTES_MAX, WAIT_STEP_SECONDS, fetch, have_more
+from shared.bus.ordering import FetchedRecords
 
 FETCH_BYTES_MAX = 64 * 1024
-"""Of one partition in one go. A backlog is read partition by partition as it was fetched, so this bounds how far one
-partition, or topic, runs ahead of the others: by a few hundred records, not by days of event time."""
+"""Of one partition in one go, where the order between partitions does not matter: keeps the first batch quick."""
 
 
 class KafkaSubscription:
     """A member of a consumer group, and the transactional producer that publishes its results."""
 
-    def __init__(self, connection: dict[str, Any], group: str, topics: Sequence[str], instance: str) -> None:
+    def __init__(
+        self, connection: dict[str, Any], group: str, topics: Sequence[str], instance: str, *, in_order: bool = False
+    ) -> None:
         self._connection = connection
         self._transactional_id = f"{group}-{instance}"
         self._producer: Any = None
         self._membership: Any = None
+        self._fetched = FetchedRecords(in_order=in_order)
         self._revoked: set[Any] = set()
+        self._lost_polled = False
         self._polled: set[Any] = set()
+        self._newest_ms: dict[Any, int] = {}
         self._committed: dict[Any, int] = {}
         self._heard_from_log = time.monotonic()
         self._any_partition = kafka.structs.TopicPartition(topics[0], 0)
@@ -56,7 +71,7 @@ class KafkaSubscription:
                 session_timeout_ms=SESSION_TIMEOUT_MS,
                 heartbeat_interval_ms=SESSION_TIMEOUT_MS // 5,
                 max_poll_interval_ms=3_600_000,
-                max_partition_fetch_bytes=FETCH_BYTES_MAX,
+                max_partition_fetch_bytes=ORDERED_FETCH_BYTES_MAX if in_order else FETCH_BYTES_MAX,
                 fetch_max_wait_ms=200,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
             )
@@ -71,23 +86,20 @@ class KafkaSubscription:
             raise
 
     def poll(self, *, records_max: int, wait_seconds: float, linger_seconds: float = 0.0) -> list[Record]:
-        polled = self._poll_once(records_max, wait_seconds)
-        if polled and linger_seconds:
-            deadline = time.monotonic() + linger_seconds
-            while len(polled) < records_max and (left := deadline - time.monotonic()) > 0:
-                polled += self._poll_once(records_max - len(polled), left)
-                if self._revoked:
-                    # Whoever owns these partitions now reads them from the last commit.
-                    lost = {TopicPartition(place.topic, place.partition) for place in self._revoked}
-                    polled = [record for record in polled if (record.topic, record.partition) not in lost]
-                    self._polled -= self._revoked
-        self._revoked.clear()
-        self._membership = self._consumer.group_metadata()
+        self._fetch_until(lambda: self._fetched.settled(records_max), wait_seconds, step_seconds=WAIT_STEP_SECONDS)
+        if linger_seconds and self._fetched.count():
+            self._fetch_until(lambda: self._fetched.count() >= records_max, linger_seconds, step_seconds=linger_seconds)
+        polled = self._fetched.take(records_max)
+        newest = {kafka.structs.TopicPartition(record.topic, record.partition): record.produced_ms for record in polled}
+        self._polled.update(newest)
+        self._newest_ms.update(newest)
         if not polled:
             self._while_idle()
         return polled
 
     def commit(self, outgoing: Sequence[Outgoing] = ()) -> None:
+        if self._lost_polled:
+            raise FencedError("partitions were taken away before what was polled of them was committed")
         positions = self._positions(self._polled)
         offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in positions.items()}
         if outgoing:
@@ -97,13 +109,14 @@ class KafkaSubscription:
         self._committed.update(positions)
         self._polled.clear()
 
-    def lag(self) -> int | None:
-        assigned = self._consumer.assignment()
-        if not assigned:
-            return None
+    def standing(self) -> Mapping[TopicPartition, Standing]:
         # The high-water mark comes with each fetch; before the first one there is nothing to tell.
-        highs = {place: high for place in assigned if (high := self._consumer.highwater(place)) is not None}
-        return sum(max(0, int(highs[place]) - at) for place, at in self._positions(set(highs)).items())
+        marks = ((place, self._consumer.highwater(place)) for place in self._consumer.assignment())
+        highs = {place: int(high) for place, high in marks if high is not None}
+        return {
+            TopicPartition(*place): Standing(max(0, highs[place] - at), self._newest_ms.get(place))
+            for place, at in self._positions(highs).items()
+        }
 
     def close(self) -> None:
         self.closed = True
@@ -113,16 +126,51 @@ class KafkaSubscription:
         with contextlib.suppress(kafka.errors.KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=CONNECT_TIMEOUT_MS)
 
-    def _poll_once(self, records_max: int, wait_seconds: float) -> list[Record]:
-        batches = translated(lambda: self._consumer.poll(int(wait_seconds * 1000), max_records=records_max))
+    def _fetch_until(self, enough: Callable[[], bool], seconds: float, *, step_seconds: float) -> None:
+        """Fetch until there is `enough`, at most for about `seconds`; join the group's rebalance in any case.
+
+        step_seconds: looked again after as long when something is held: the client does not tell that a partition
+            turned out to have nothing.
+        """
+        deadline = time.monotonic() + seconds
+        left = seconds
+        # A rebalance needs the whole time: one cut short is begun anew. The others of the group wait for it.
+        while (joining := self._consumer._coordinator.need_rejoin()) or not enough():
+            self._fetch(left if joining or not self._fetched.held() else min(left, step_seconds))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+
+    def _fetch(self, wait_seconds: float) -> None:
+        """Take over everything the client has fetched; wait for something if it has nothing."""
+        batches, waited_seconds = fetch(self._consumer, full=self._fetched.full(), wait_seconds=wait_seconds)
         if batches:
             self._heard_from_log = time.monotonic()
-        self._polled.update(batches)
-        return records_of(batches)
+        assigned = self._consumer.assignment()
+        self._follow_the_group(assigned)
+        for place, batch in batches.items():
+            self._fetched.add(place, records_of(batch))
+        self._fetched.expect(have_more(self._consumer, assigned), waited_seconds=waited_seconds)
 
-    def _positions(self, places: set[Any]) -> dict[Any, int]:
-        # Usually known; after a reconnect the client may have to ask.
-        return translated(lambda: {place: self._consumer.position(place) for place in places})
+    def _follow_the_group(self, assigned: set[Any]) -> None:
+        """Let go of what was taken away; whoever owns it now reads it from the last commit."""
+        self._lost_polled = self._lost_polled or not self._revoked.isdisjoint(self._polled)
+        self._fetched.forget(self._revoked)
+        self._revoked.clear()
+        self._fetched.own(assigned)
+        membership = self._consumer.group_metadata()
+        # A member that has just been put out has none; with its last one the commit is refused, as it must be.
+        if membership.generation_id >= 0:
+            self._membership = membership
+
+    def _positions(self, places: Iterable[Any]) -> dict[Any, int]:
+        """Return the offset of the next record to return, by partition."""
+        positions: dict[Any, int] = {}
+        for place in places:
+            held = self._fetched.next_offset(place)
+            # Usually known; after a reconnect the client may have to ask.
+            positions[place] = translated(partial(self._consumer.position, place)) if held is None else held
+        return positions
 
     def _while_idle(self) -> None:
         """Ask whether the log is there, and move past transaction markers so that an idle group shows no lag."""

@@ -1,5 +1,6 @@
 """Reading from Kafka without a group."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -7,13 +8,21 @@ import kafka
 
 from shared.bus.base import BusUnavailableError, Record
 from shared.bus.kafka.connection import partitions_of, records_of, translated
+from shared.bus.kafka.fetching import ORDERED_FETCH_BYTES_MAX, WAIT_STEP_SECONDS, fetch, have_more
+from shared.bus.ordering import FetchedRecords
+
+FETCH_BYTES_MAX = 4 * 1024 * 1024
+"""Of one partition in one go, where the order between partitions does not matter."""
 
 
 class KafkaTail:
     """A consumer without a group, over every partition."""
 
-    def __init__(self, connection: dict[str, Any], topics: Sequence[str], start: Literal["oldest", "newest"]) -> None:
+    def __init__(
+        self, connection: dict[str, Any], topics: Sequence[str], start: Literal["oldest", "newest"], *, in_order: bool
+    ) -> None:
         self.closed = False
+        self._fetched = FetchedRecords(in_order=in_order)
         self._consumer: Any = translated(
             lambda: kafka.KafkaConsumer(
                 **connection,
@@ -22,7 +31,7 @@ class KafkaTail:
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=50,
-                max_partition_fetch_bytes=4 * 1024 * 1024,
+                max_partition_fetch_bytes=ORDERED_FETCH_BYTES_MAX if in_order else FETCH_BYTES_MAX,
             )
         )
         try:
@@ -32,23 +41,38 @@ class KafkaTail:
             raise
 
     def poll(self, *, wait_seconds: float, records_max: int = 10_000) -> list[Record]:
-        batches = translated(lambda: self._consumer.poll(int(wait_seconds * 1000), max_records=records_max))
-        return records_of(batches)
+        deadline = time.monotonic() + wait_seconds
+        left = wait_seconds
+        while not self._fetched.settled(records_max):
+            self._fetch(min(left, WAIT_STEP_SECONDS) if self._fetched.count() else left)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+        return self._fetched.take(records_max)
 
     def caught_up(self) -> bool:
-        return all(
-            translated(lambda place=place: self._consumer.position(place)) >= end  # type: ignore[misc]
-            for place, end in self._ends_at_open.items()
-        )
+        return all(self._position(place) >= end for place, end in self._ends_at_open.items())
 
     def close(self) -> None:
         self.closed = True
         self._consumer.close(autocommit=False)
 
+    def _fetch(self, wait_seconds: float) -> None:
+        batches, waited_seconds = fetch(self._consumer, full=self._fetched.full(), wait_seconds=wait_seconds)
+        for place, batch in batches.items():
+            self._fetched.add(place, records_of(batch))
+        self._fetched.expect(have_more(self._consumer, self._ends_at_open), waited_seconds=waited_seconds)
+
+    def _position(self, place: Any) -> int:
+        """Return the offset of the next record to return."""
+        held = self._fetched.next_offset(place)
+        return translated(lambda: int(self._consumer.position(place))) if held is None else held
+
     def _assign(self, topics: Sequence[str], start: Literal["oldest", "newest"]) -> dict[Any, int]:
         """Take every partition; return where each ends now."""
         places = partitions_of(self._consumer, topics)
         self._consumer.assign(places)
+        self._fetched.own(places)
         ends: dict[Any, int] = self._consumer.end_offsets(places)
         for place, end in ends.items():
             if start == "newest":

@@ -26,12 +26,20 @@ def headrace(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
 def test_help_shows_every_command_and_where_to_begin(tmp_path: Path) -> None:
     shown = headrace("--help", home=tmp_path)
     assert shown.returncode == 0
-    for word in ("demo", "up", "down", "status", "topics", "replay", "train", "Begin with headrace demo"):
+    for word in ("demo", "up", "down", "status", "topics", "replay", "train", "rebuild", "Begin with headrace demo"):
         assert word in shown.stdout
 
 
 @pytest.mark.parametrize(
-    "arguments", [["status"], ["train"], ["topics", "--create"], ["topics", "--dead-letters", "labels"]]
+    "arguments",
+    [
+        ["status"],
+        ["train"],
+        ["rebuild"],
+        ["rebuild", "--from", "archive"],
+        ["topics", "--create"],
+        ["topics", "--dead-letters", "labels"],
+    ],
 )
 def test_without_a_platform_a_command_says_how_to_get_one_in_one_line(tmp_path: Path, arguments: list[str]) -> None:
     refused = headrace(*arguments, home=tmp_path)

@@ -20,7 +20,7 @@ from shared.models.manifest import Manifest, Reference, Thresholds
 from shared.models.registry import Registry
 from shared.runtime.clock import ManualClock
 from shared.runtime.loop import Delivery
-from tests.events import START, TRACE_ID, label, payment
+from tests.events import FRESH, START, TRACE_ID, label, payment
 
 ONNX = b"not run by the drift service"
 FEATURE_VERSION = "f" * 64
@@ -110,6 +110,7 @@ def vector(number: int, *, amount: float, weekend: float, after: timedelta) -> F
         feature_set="fraud",
         feature_version=FEATURE_VERSION,
         values=[amount, weekend],
+        freshness=FRESH,
     )
 
 

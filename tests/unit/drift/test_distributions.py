@@ -34,6 +34,15 @@ def test_a_value_on_an_edge_belongs_to_the_bin_above() -> None:
     assert (completed.samples, completed.psi, completed.whole) == (4, 0, True)
 
 
+def test_a_code_that_training_did_not_meet_belongs_to_the_last_bin() -> None:
+    window = Window(Reference(codes=[3, 9], fractions=[0.5, 0.25, 0.25]), days=1, samples_min=1)
+    for code in (3, 3, 9, 4):
+        window.add(START, code)
+    completed = window.add(START + DAY, 0)
+    assert completed is not None
+    assert (completed.fractions, completed.psi) == ([0.5, 0.25, 0.25], 0)
+
+
 def _days(seed: int, *, shift: float = 0.0, payments_a_day: int = 300) -> list[Divergence]:
     """Three weeks of values that are higher on two days of seven, against a reference of four such weeks."""
     chance = random.Random(seed)

@@ -138,6 +138,28 @@ def test_a_shifted_feature_is_told_once_and_asks_for_nothing(tmp_path: Path) -> 
     assert scene.feed([vector(9_000, amount=5.0, weekend=0.0, after=timedelta(days=9))]) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "codes", "fractions", "told"),
+    [
+        ("country", [25, 82], [0.9, 0.0, 0.1], "change: those with country DE were 0.0% of payments and are 75.0%"),
+        ("mcc", [25, 82], [0.9, 0.0, 0.1], "change: those with mcc 0082 were 0.0% of payments and are 75.0%"),
+        ("country", [4, 25], [0.5, 0.5, 0.0], "change: those with another country were 0.0% of payments and are"),
+        ("weather", [25, 82], [0.9, 0.0, 0.1], "change: those with weather of code 82 were 0.0% of payments and"),
+        ("channel", [25, 82], [0.9, 0.0, 0.1], "change: those with channel of code 82 were 0.0% of payments and"),
+    ],
+)
+def test_a_category_that_comes_anew_is_told_by_its_own_name(
+    tmp_path: Path, name: str, codes: list[int], fractions: list[float], told: str
+) -> None:
+    scene = Scene(tmp_path)
+    reference = Reference(codes=codes, fractions=fractions)
+    scene.promote(feature_names=[name, "weekend"], references=manifest().references | {name: reference})
+    alarm, *more = alarms(scene.feed(_week(amount=82.0)))
+    assert more == []
+    assert alarm.signal == f"psi_{name}"
+    assert told in alarm.explanation
+
+
 def test_a_shifted_feature_asks_for_a_new_model_where_set(tmp_path: Path) -> None:
     scene = Scene(tmp_path, headrace_drift_retrain_on_distribution=True)
     scene.promote()
@@ -181,6 +203,18 @@ def test_vectors_of_another_feature_set_are_passed_over(tmp_path: Path) -> None:
         (
             {"references": manifest().references | {"score": Reference(edges=[0.5, 0.1], fractions=[0.2, 0.3, 0.5])}},
             "references.score.edges must ascend",
+        ),
+        (
+            {"references": manifest().references | {"amount": Reference(codes=[9, 3], fractions=[0.2, 0.3, 0.5])}},
+            "references.amount.codes must ascend",
+        ),
+        (
+            {"references": manifest().references | {"amount": Reference(codes=[3, 9], fractions=[0.5, 0.5])}},
+            "references.amount has 2 codes and 2 fractions",
+        ),
+        (
+            {"references": manifest().references | {"amount": Reference(edges=[1.0], codes=[3], fractions=[0.5, 0.5])}},
+            "references.amount has both edges and codes",
         ),
         (
             {"references": manifest().references | {"score": Reference(edges=[0.5], fractions=[0.2, 0.3])}},

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import timedelta
 
 from services.features.handlers import FeaturesHandler
@@ -6,7 +7,7 @@ from shared.contracts import codec
 from shared.contracts.events import Event, FeatureVector
 from shared.features.catalog.fraud import FRAUD
 from shared.features.engine import Arrival, FeatureEngine
-from shared.features.state import REST_ORIGIN
+from shared.features.state import RECORD_BYTES, REST_ORIGIN
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Delivery
 from shared.store.memory import MemoryStore
@@ -14,16 +15,26 @@ from tests.events import label, payment
 
 DAY = timedelta(days=1)
 COUNT_30D = FRAUD.feature_names.index("card_count_30d")
+CARD_FRAUDS = FRAUD.feature_names.index("card_fraud_count_30d")
+DEVICE_FRAUDS = FRAUD.feature_names.index("device_fraud_count_30d")
 MERCHANT_FRAUD_30D = FRAUD.feature_names.index("merchant_fraud_rate_30d_delay_7d")
 
 
 def new_handler() -> tuple[FeaturesHandler, MemoryStore]:
     store = MemoryStore(SystemClock())
-    return FeaturesHandler(FeatureEngine(FRAUD), store), store
+    handler = FeaturesHandler(FeatureEngine(FRAUD), store, SystemClock(), age_max=36_500 * DAY, lag_records=lambda: 0)
+    return handler, store
 
 
 def vectors(handler: FeaturesHandler, *events: Event, first_offset: int) -> list[FeatureVector]:
-    batch = [Delivery(Record("", 0, first_offset + at, b"", b"", 0), event) for at, event in enumerate(events)]
+    batch = [
+        Delivery(Record("", 0, first_offset + at, b"", b"", first_offset + at), event)
+        for at, event in enumerate(events)
+    ]
+    return answered(handler, batch)
+
+
+def answered(handler: FeaturesHandler, batch: Sequence[Delivery]) -> list[FeatureVector]:
     return [codec.decode(FeatureVector, outgoing.value) for outgoing in handler(batch)]
 
 
@@ -64,12 +75,42 @@ def test_a_label_does_not_change_what_was_served_before_it_was_known() -> None:
     assert after.values[MERCHANT_FRAUD_30D] == 0.5  # two payments in the window, one of them known to be fraud
 
 
+def test_a_label_reaches_whoever_paid_there_in_the_same_batch() -> None:
+    handler, _ = new_handler()
+    fraud = payment("fraud", device_id="d1", user_id="u1")
+    told = label(fraud, known_after=timedelta(0))
+    other = payment("other", after=8 * DAY, card_id="card-2", device_id="d1", user_id="u1")
+    _, later = vectors(handler, fraud, told, other, first_offset=0)
+    assert later.values[MERCHANT_FRAUD_30D] == 1.0
+    assert later.values[DEVICE_FRAUDS] == 1
+
+
+def test_a_label_that_overtook_its_payment_reaches_whoever_pays_there_in_the_same_batch() -> None:
+    handler, _ = new_handler()
+    fraud = payment("fraud", device_id="d1")
+    other = payment("other", after=8 * DAY, card_id="card-2", device_id="d1")
+    vectors(handler, label(fraud, known_after=timedelta(0)), first_offset=0)
+    own, later = vectors(handler, fraud, other, first_offset=1)
+    assert own.values[CARD_FRAUDS] == own.values[DEVICE_FRAUDS] == 1  # known at its own time
+    assert later.values[MERCHANT_FRAUD_30D] == 1.0
+
+
+def test_a_batch_is_applied_in_the_order_in_which_the_log_took_it_in() -> None:
+    handler, _ = new_handler()
+    first, second, third = payment("1", after=DAY), payment("2"), payment("3")
+    places = [(1, 20, second), (0, 10, first), (1, 10, third)]  # partition, produced_ms, event
+    batch = [Delivery(Record("", partition, at, b"", b"", ms), one) for at, (partition, ms, one) in enumerate(places)]
+    found = answered(handler, batch)
+    assert [vector.transaction.transaction_id for vector in found] == ["3", "1", "2"]  # at one moment, by event time
+    assert [vector.values[COUNT_30D] for vector in found] == [1, 2, 2]
+
+
 def test_old_records_are_dropped_and_vectors_stay_right() -> None:
     handler, store = new_handler()
     for number in range(300):
         (latest,) = vectors(handler, payment(f"t{number}", after=number * DAY), first_offset=number)
     assert latest.values[COUNT_30D] == 30
-    assert max(len(value) for value in store._values.values()) < 60 * 48
+    assert max(len(value) for value in store._values.values()) < 60 * RECORD_BYTES
 
 
 def test_an_event_that_arrives_late_is_computed_as_of_its_own_time_and_corrects_later_reads() -> None:
@@ -84,11 +125,11 @@ def test_an_event_that_arrives_late_is_computed_as_of_its_own_time_and_corrects_
 
 def test_a_label_dated_ahead_does_not_push_payments_out_of_their_window() -> None:
     handler, store = new_handler()
-    times = [n * DAY / 4 for n in range(4 * 47)]
+    times = [n * DAY / 4 for n in range(4 * 90)]
     events = [payment(f"t{n}", after=at) for n, at in enumerate(times)]
     for offset, event in enumerate(events):
         vectors(handler, event, first_offset=offset)
         vectors(handler, label(event, "genuine", known_after=30 * DAY), first_offset=10_000 + offset)
-    (latest,) = vectors(handler, payment("latest", after=47 * DAY), first_offset=20_000)
+    (latest,) = vectors(handler, payment("latest", after=90 * DAY), first_offset=20_000)
     assert latest.values[COUNT_30D] == 4 * 30
-    assert max(len(value) for value in store._values.values()) < 2 * len(events) * 48  # and it was compacted
+    assert max(len(value) for value in store._values.values()) < 1.6 * len(events) * RECORD_BYTES

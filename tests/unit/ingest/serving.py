@@ -27,7 +27,7 @@ from shared.runtime.service import add_operations_endpoints
 from shared.store.base import Store
 from shared.store.memory import MemoryStore
 
-NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 class FaultyBus(MemoryBus):

@@ -79,8 +79,8 @@ def test_event_time_is_kept_in_utc(ingest: Running) -> None:
         ({"event_id": "17"}, "event_id", "UUIDv7"),
         ({"trace_id": "x"}, "trace_id", "W3C"),
         ({"schema_version": 2}, "schema_version", "1"),
-        ({"attributes": {"nested": {}}}, "attributes", "openapi.json"),
-        ({"attributes": {"": 1}}, "attributes", "openapi.json"),
+        ({"attributes": {"nested": {}}}, "attributes", "finite number"),
+        ({"attributes": {"": 1}}, "attributes", "finite number"),
         ({"amonut": 1999}, "amonut", "Did you mean amount?"),
     ],
 )

@@ -1,3 +1,4 @@
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,22 @@ def test_event_time(cell: Any, instant: datetime) -> None:
 
 def test_cells_become_what_their_field_needs() -> None:
     event = mapped(
-        row(transaction_id=17, card_id=4.0, mcc=742, device_id="", risk="0.5", place="north", gap=float("nan")),
-        columns={"attributes.risk": "risk", "attributes.place": "place", "attributes.gap": "gap"},
+        row(
+            transaction_id=17, card_id=4.0, mcc=742, device_id="", HOLDER=31.0, risk="0.5", place="north", gap=math.nan
+        ),
+        columns={
+            "user_id": "HOLDER",
+            "attributes.risk": "risk",
+            "attributes.place": "place",
+            "attributes.gap": "gap",
+        },
         constants={"attributes.origin": "file", "merchant_id": "everywhere"},
     )
     assert event["transaction_id"] == "17"
     assert event["card_id"] == "4"
     assert event["mcc"] == "0742"
     assert "device_id" not in event
+    assert event["user_id"] == "31"
     assert event["attributes"] == {"origin": "file", "risk": 0.5, "place": "north"}
     assert event["merchant_id"] == "everywhere"
 

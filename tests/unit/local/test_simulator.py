@@ -136,6 +136,48 @@ def test_a_third_of_a_compromised_cards_payments_is_misused_at_five_times_the_am
     assert 0.25 < misused_total / spent_total < 0.55  # spans cut to the first and last misuse lean upwards
 
 
+def devices_by_card(payments: list[SimulatedPayment], *, misused: bool) -> dict[str, set[str]]:
+    by_card: dict[str, set[str]] = defaultdict(set)
+    for payment in payments:
+        device = payment.transaction.device_id
+        if device is not None and (payment.scenario is Scenario.COMPROMISED_CARD) == misused:
+            by_card[payment.transaction.card_id].add(device)
+    return by_card
+
+
+def test_a_cards_owner_pays_online_from_one_or_two_devices_of_their_own(sixty_days: list[SimulatedPayment]) -> None:
+    own = devices_by_card(sixty_days, misused=False)
+    assert {len(devices) for devices in own.values()} == {1, 2}
+    assert sum(map(len, own.values())) == len(set().union(*own.values()))  # no device of two cards
+    with_device = {payment.transaction.channel for payment in sixty_days if payment.transaction.device_id}
+    assert with_device == {"ecommerce"}
+
+
+def test_a_misused_card_is_paid_with_from_a_device_that_other_misused_cards_share(
+    sixty_days: list[SimulatedPayment],
+) -> None:
+    own = set().union(*devices_by_card(sixty_days, misused=False).values())
+    misused = devices_by_card(sixty_days, misused=True)
+    assert not own & set().union(*misused.values())
+    cards_of = Counter(device for devices in misused.values() for device in devices)
+    assert max(cards_of.values()) >= 3
+    assert len(cards_of) >= 4  # a new one every two weeks
+
+
+def test_card_testing_tells_no_device() -> None:
+    simulator = Simulator(CONFIG)
+    simulator.start_new_pattern(CONFIG.start)
+    bursts = [transaction for burst in bursts_by_card(days(simulator, 10)).values() for transaction in burst]
+    assert {"ecommerce"} < {transaction.channel for transaction in bursts}
+    assert {transaction.device_id for transaction in bursts} == {None}
+
+
+def test_a_card_has_one_user_and_a_user_one_card_or_two(sixty_days: list[SimulatedPayment]) -> None:
+    pairs = {(payment.transaction.card_id, payment.transaction.user_id) for payment in sixty_days}
+    assert len(pairs) == len({card for card, _ in pairs})
+    assert set(Counter(user for _, user in pairs).values()) == {1, 2}
+
+
 def test_payments_are_made_by_day_around_noon(sixty_days: list[SimulatedPayment]) -> None:
     hours = Counter(payment.transaction.occurred_at.hour for payment in sixty_days)
     assert sum(hours[hour] for hour in range(8, 16)) > 2 * sum(hours[hour] for hour in (*range(4), *range(20, 24)))

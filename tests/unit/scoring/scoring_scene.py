@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
+from services.training.encoding import with_encoding
 from services.training.export import export
 from shared.bus.base import Bus, Outgoing
 from shared.contracts import codec
@@ -30,8 +31,9 @@ PATIENCE_POLLS = 2_000
 def large_amounts_are_fraud(above: float) -> bytes:
     rows = np.zeros((400, len(FRAUD.features)), dtype=np.float32)
     rows[:, AMOUNT] = np.linspace(0, 2 * above, len(rows))
-    forest = RandomForestClassifier(n_estimators=5, random_state=0).fit(rows, rows[:, AMOUNT] > above)
-    return export(forest)
+    # Every split may look at every feature: all but the amount are constant.
+    forest = RandomForestClassifier(n_estimators=5, max_features=None, random_state=0)
+    return export(with_encoding(forest, FRAUD.categories).fit(rows, rows[:, AMOUNT] > above))
 
 
 def register(registry: Registry, version: int, *, above: float = 50_000) -> Manifest:

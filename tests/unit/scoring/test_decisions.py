@@ -14,7 +14,7 @@ from shared.models.registry import Registry
 from shared.models.session import OnnxModel
 from shared.runtime.clock import ManualClock
 from shared.runtime.loop import Delivery
-from tests.events import TRACE_ID, payment
+from tests.events import FRESH, TRACE_ID, payment
 from tests.unit.scoring.scoring_scene import AMOUNT, NOW, register
 
 
@@ -36,6 +36,7 @@ def vector(amount: float, **changes: object) -> FeatureVector:
         trace_id=TRACE_ID,
         transaction=event,
         feature_set=FRAUD.name,
+        freshness=FRESH,
         **fields,  # type: ignore[arg-type]
     )
 

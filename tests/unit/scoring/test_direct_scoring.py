@@ -17,12 +17,14 @@ from shared.bus.base import Outgoing
 from shared.contracts import codec
 from shared.contracts.events import Decision, Transaction
 from shared.contracts.topics import SCORES, TOPICS, TRANSACTIONS
+from shared.features.progress import PROGRESS_KEY, applied, milliseconds
+from shared.features.state import KEY_PREFIX
 from shared.models.registry import Registry
 from shared.runtime.clock import SystemClock
-from shared.runtime.service import add_operations_endpoints
+from shared.runtime.service import Service, add_operations_endpoints
 from shared.store.base import StoreUnavailableError
 from shared.store.memory import MemoryStore
-from tests.events import payment
+from tests.events import START, payment
 from tests.unit.ingest.serving import FaultyBus
 from tests.unit.scoring.scoring_scene import promote, register, running, wait_until
 
@@ -45,6 +47,7 @@ class Scene:
     client: TestClient
     bus: FaultyBus
     store: FaultyStore
+    features: Service
 
     def post(self, event: Transaction) -> httpx.Response:
         answer: httpx.Response = self.client.post("/v1/score", content=codec.encode(event))
@@ -76,7 +79,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     add_operations_endpoints(scoring)
     with running(features), TestClient(scoring.app) as client:
         wait_until(lambda: not scoring.problems(), "ready")
-        yield Scene(client, bus, store)
+        yield Scene(client, bus, store, features)
 
 
 def test_the_answer_is_the_decision_that_goes_to_scores(scene: Scene) -> None:
@@ -106,7 +109,7 @@ def test_without_the_log_nothing_is_taken_and_the_caller_is_told_to_retry(scene:
     scene.bus.away = True
     answer = scene.post(payment("a"))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    assert scene.store._values == {}
+    assert not [key for key in scene.store._values if key.startswith(KEY_PREFIX)]
 
 
 def test_without_the_store_the_fallback_answers_and_says_so(scene: Scene) -> None:
@@ -116,6 +119,32 @@ def test_without_the_store_the_fallback_answers_and_says_so(scene: Scene) -> Non
     scene.store.away = False
     (on_scores,) = scene.decisions(1)
     assert (on_scores.decision, on_scores.degraded) == ("decline", [])
+
+
+def test_a_state_far_behind_the_log_makes_the_decision_stale(scene: Scene) -> None:
+    assert decided(scene, "before").degraded == []
+    hour_ago = milliseconds(SystemClock().now()) - 3_600_000
+    scene.store.patch(PROGRESS_KEY, patches=[applied(TRANSACTIONS.name, 60, through_ms=hour_ago, waiting_records=9)])
+    assert decided(scene, "after").degraded == ["stale"]
+
+
+def test_a_lost_state_makes_decisions_incomplete_on_both_paths_and_the_service_not_ready(scene: Scene) -> None:
+    decided(scene, "before")
+    scene.decisions(1)
+    scene.store._values.clear()
+    assert decided(scene, "after", after=timedelta(minutes=1)).degraded == ["incomplete"]
+    assert [decision.degraded for decision in scene.decisions(2)] == [[], ["incomplete"]]
+    wait_until(lambda: "headrace rebuild" in scene.features.problems().get("state", ""), "told to rebuild")
+
+
+def test_a_payment_dated_far_ahead_is_refused(scene: Scene) -> None:
+    tomorrow = SystemClock().now() - START + timedelta(days=1)
+    answer = scene.post(payment("a", after=tomorrow))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "ahead_of_clock")
+
+
+def decided(scene: Scene, transaction_id: str, **fields: timedelta) -> Decision:
+    return codec.decode(Decision, scene.post(payment(transaction_id, **fields)).content)
 
 
 def test_the_openapi_document_describes_the_payment_and_the_decision(scene: Scene) -> None:

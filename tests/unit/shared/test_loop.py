@@ -1,19 +1,21 @@
 """The loop's promises: a bad record is set aside, an absent neighbour is waited for, a bug is loud."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
-from shared.bus.base import Outgoing, Record, Subscription
+from shared.bus.base import Outgoing, Record, Standing, Subscription, TopicPartition
 from shared.bus.memory import MemoryBus
 from shared.contracts import codec
 from shared.contracts.events import DeadLetter, Transaction
 from shared.contracts.topics import FEATURES, TOPICS, TRANSACTIONS
-from shared.runtime.clock import SystemClock
-from shared.runtime.loop import Delivery, Loop, LoopOptions
+from shared.runtime.clock import ManualClock, SystemClock
+from shared.runtime.loop import PROGRESS_SECONDS, Delivery, Loop, LoopOptions, OnProgress
 from shared.store.base import StoreUnavailableError
-from tests.events import payment
+from tests.events import START, payment
+from tests.unit.scoring.scoring_scene import wait_until
 
 GOOD = [payment(f"t{n}") for n in range(5)]
 NOISE: dict[str, tuple[bytes | None, bytes]] = {
@@ -152,3 +154,49 @@ def test_a_batch_whose_partitions_went_elsewhere_is_answered_once() -> None:
     with Running(new_loop(bus, handler)):
         answered = read(bus, FEATURES.name, len(GOOD))
     assert [codec.decode(Transaction, record.value or b"") for record in answered] == GOOD
+
+
+def telling_loop(bus: MemoryBus, clock: ManualClock, on_progress: OnProgress, *, records_max: int) -> Loop:
+    return Loop(
+        service="features",
+        name="test",
+        bus=bus,
+        topics=[TRANSACTIONS.name],
+        handler=echo,
+        clock=clock,
+        instance="0",
+        options=LoopOptions(records_max=records_max, poll_seconds=0.01),
+        on_progress=on_progress,
+    )
+
+
+def test_progress_is_told_after_the_commit_and_a_store_that_is_away_then_does_no_harm() -> None:
+    bus, clock = new_bus(), ManualClock(START)
+    told: list[tuple[int, int | None, int]] = []
+    away = iter([True])
+
+    def on_progress(standing: Mapping[TopicPartition, Standing], as_of: datetime) -> None:
+        (at,) = standing.values()
+        told.append((*at, sum(bus.group_lag("headrace-features-test", [TRANSACTIONS.name]).values())))
+        assert as_of <= clock.now()
+        clock.advance(timedelta(seconds=PROGRESS_SECONDS))
+        if next(away, False):
+            raise StoreUnavailableError("Redis does not answer")
+
+    for at, event in enumerate(GOOD):
+        bus.publisher().send(Outgoing(TRANSACTIONS.name, b"card-1", codec.encode(event), 1_000 + at))
+    with Running(telling_loop(bus, clock, on_progress, records_max=2)):
+        wait_until(lambda: len(told) >= 4, "told while idle")
+    assert told[:4] == [(3, 1_001, 3), (1, 1_003, 1), (0, 1_004, 0), (0, 1_004, 0)]
+
+
+def test_progress_is_not_told_more_often_than_needed() -> None:
+    bus, clock = new_bus(), ManualClock(START)
+    told: list[datetime] = []
+    for event in GOOD:
+        send(bus, b"card-1", codec.encode(event))
+    with Running(telling_loop(bus, clock, lambda _, as_of: told.append(as_of), records_max=1)):
+        read(bus, FEATURES.name, len(GOOD))
+        assert len(told) == 1
+        clock.advance(timedelta(seconds=PROGRESS_SECONDS))
+        wait_until(lambda: len(told) == 2, "told again")

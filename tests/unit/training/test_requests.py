@@ -12,6 +12,7 @@ import pytest
 
 from services.training.handlers import ArchiveHandler, RequestHandler
 from services.training.history import read_history
+from services.training.references import EDGES_MAX
 from services.training.trainer import Trainer
 from shared.bus.base import Outgoing, Record
 from shared.bus.memory import MemoryBus
@@ -104,6 +105,8 @@ def test_the_first_model_is_registered_and_promoted(tmp_path: Path) -> None:
     model = service.model(promoted)
     assert model.manifest.feature_version == promoted.feature_version == FRAUD.version
     assert set(model.manifest.references) == {*FRAUD.feature_names, "score"}
+    assert set(model.manifest.categories) == {"channel", "country", "mcc"}
+    assert len(model.manifest.references["mcc"].codes) == EDGES_MAX
     assert model.manifest.trained_until is not None
     assert model.manifest.metrics["average_precision"] > 0.9
     fraud, genuine = ([v.values for v in scene.vectors if (v.values[0] >= 300) is kind][:20] for kind in (True, False))

@@ -17,11 +17,13 @@ from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import FEATURES, LABELS, Topic
 from shared.features.catalog.fraud import FRAUD
 from shared.runtime.loop import Delivery
-from tests.events import START, TRACE_ID, label, payment
+from tests.events import FRESH, START, TRACE_ID, label, payment
 
 DAY = timedelta(days=1)
 AMOUNT = FRAUD.feature_names.index("amount")
 COUNT = FRAUD.feature_names.index("card_count_1d")
+CODES = (2, 7, 30)
+"""How many channels, countries and merchant categories payments fall into."""
 
 
 def settings(home: Path, **changes: Any) -> TrainingSettings:
@@ -47,6 +49,7 @@ def vector(
         feature_set=FRAUD.name,
         feature_version=FRAUD.version,
         values=[*values] or [1.0] * len(FRAUD.features),
+        freshness=FRESH,
     )
 
 
@@ -68,6 +71,7 @@ def world(
     vectors, labels = [], []
     for at in np.sort(rng.uniform(first_day, first_day + days, int(days * a_day))):
         values = rng.gamma(2.0, 20.0, len(FRAUD.features))
+        values[FRAUD.categories] = 3 * rng.integers(CODES)
         kind = rng.random()
         if kind < 0.1:
             values[AMOUNT] = rng.uniform(300, 500)

@@ -1,0 +1,128 @@
+"""`headrace rebuild`: refill the online state from the log or the archive."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from services.cli.terminal import HOME, Home, console, errors, open_bus
+from services.features.archived import Archived
+from services.features.handlers import FeaturesHandler
+from services.features.rebuild import StateEmptiedError, log_batches
+from services.features.rebuild import rebuild as refill
+from services.local.discovery import discover
+from services.local.errors import PlatformError
+from services.local.inspection import topic_sizes
+from services.training.archive import Archive
+from shared.bus.base import Bus
+from shared.contracts.topics import LABELS, TRANSACTIONS
+from shared.features.catalog.fraud import FRAUD
+from shared.features.engine import FeatureEngine
+from shared.features.tiles import LATENESS
+from shared.runtime.clock import SystemClock
+from shared.runtime.clock_skew import FutureBound
+from shared.runtime.loop import Delivery
+from shared.runtime.settings import ServiceSettings
+from shared.store.base import Store
+from shared.store.redis import open_store
+
+_TIMEOUT_SECONDS_MIN = 30.0
+
+
+class Origin(StrEnum):
+    """Where a rebuild reads from."""
+
+    KAFKA = "kafka"
+    ARCHIVE = "archive"
+
+
+class _Source(NamedTuple):
+    """What to apply, and about how many records it is."""
+
+    batches: Iterator[list[Delivery]]
+    records: int
+
+
+_From = Annotated[
+    Origin,
+    typer.Option(
+        "--from",
+        help="kafka: all that the log holds. archive: what training has archived, for longer than the log keeps it, "
+        "and from the log what is not archived yet.",
+    ),
+]
+
+
+def rebuild(home: Home = HOME, *, origin: _From = Origin.KAFKA) -> None:
+    """Refill the state in Redis, when it was lost or when features look further back than before.
+
+    Services may run meanwhile: nothing is answered twice, and nothing counts twice.
+    """
+    with contextlib.closing(open_bus(home)) as bus, contextlib.closing(_open_state(home)) as store:
+        started = time.monotonic()
+        try:
+            counts = _refilled(store, _source(bus, home, origin))
+        except StateEmptiedError as error:
+            errors.print(f"headrace rebuild: {error}", style="red", markup=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+        seconds = time.monotonic() - started
+    told = ", ".join(f"{count:,} {topic}" for topic, count in counts.items())
+    rate = sum(counts.values()) / max(seconds, 1e-9)
+    console.print(f"Applied {told} in {seconds:.1f} s ({rate:,.0f} a second). The state is whole.")
+
+
+def _open_state(home: Path) -> Store:
+    redis = discover(home).redis
+    if redis is None:
+        raise PlatformError(
+            "this platform's state lives in the memory of `headrace up`, as its log does; there is nothing to rebuild"
+        )
+    # A batch here is larger than a service's.
+    seconds = max(_TIMEOUT_SECONDS_MIN, ServiceSettings().headrace_store_timeout_seconds)
+    return open_store(redis, timeout_seconds=seconds)
+
+
+def _source(bus: Bus, home: Path, origin: Origin) -> _Source:
+    on_log = sum(size.records or 0 for size in topic_sizes(bus) if size.topic in {TRANSACTIONS, LABELS})
+    from_log = log_batches(bus, FutureBound(SystemClock(), ServiceSettings().future_max))
+    if origin is Origin.KAFKA:
+        return _Source(from_log, on_log)
+    archived = _archived(home)
+    return _Source(archived.batches(from_log), len(archived) + on_log)
+
+
+def _archived(home: Path) -> Archived:
+    archive = Archive(home / "archive", [FRAUD])
+    dates = archive.payment_dates()
+    if not dates:
+        raise PlatformError(f"no payment is archived in {home / 'archive'}; use `headrace rebuild --from kafka`")
+    since = dates[-1] - FRAUD.longest_horizon - LATENESS - timedelta(days=1)
+    return Archived(archive.payments(since=since), archive.labels(since=since))
+
+
+def _refilled(store: Store, source: _Source) -> Mapping[str, int]:
+    settings, engine = ServiceSettings(), FeatureEngine(FRAUD)
+    handler = FeaturesHandler(engine, store, SystemClock(), age_max=settings.state_age_max, lag_records=lambda: None)
+    layout = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*layout, console=errors) as bar:
+        task = bar.add_task("rebuild", total=max(1, source.records), told="")
+
+        def show(counts: Mapping[str, int]) -> None:
+            told = ", ".join(f"{count:,} {topic}" for topic, count in counts.items())
+            bar.update(task, completed=sum(counts.values()), told=told)
+
+        counts = refill(handler, store, FRAUD, source.batches, show=show)
+        bar.update(task, completed=max(1, source.records))
+    return counts

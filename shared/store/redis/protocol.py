@@ -1,0 +1,110 @@
+"""What one Redis server and a Redis Cluster have in common: the commands, and how their replies are read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import redis
+from redis import exceptions
+
+from shared.store.base import StoreUnavailableError
+from shared.store.redis import requests
+from shared.store.redis.links import LOST, Links
+from shared.store.redis.requests import Command
+
+T = TypeVar("T")
+
+# A server out of memory or just become a replica refuses writes, as a rule for a while.
+_UNAVAILABLE = (
+    *LOST,
+    OSError,
+    redis.TimeoutError,
+    redis.OutOfMemoryError,
+    redis.ReadOnlyError,
+    exceptions.ClusterError,
+    exceptions.TryAgainError,
+    exceptions.RedisClusterException,
+)
+
+
+class RedisProtocolStore(ABC):
+    """Every method of the Store port, over two questions that an adapter answers: who serves a key, and who serves."""
+
+    def append_and_read(
+        self, appends: Sequence[tuple[str, bytes]], reads: Sequence[str], *, expire_after: timedelta
+    ) -> list[bytes]:
+        replies = self._ask(requests.append_and_read(appends, reads, expire_after))
+        return [reply or b"" for reply in replies[len(replies) - len(reads) :]]
+
+    def replace_prefix(self, key: str, *, prefix: bytes, replacement: bytes) -> bool:
+        try:
+            replies = self._ask([requests.replace_prefix(key, prefix, replacement, send_script=False)])
+        except redis.exceptions.NoScriptError:
+            replies = self._ask([requests.replace_prefix(key, prefix, replacement, send_script=True)])
+        return bool(replies[0])
+
+    def patch(self, key: str, *, patches: Sequence[tuple[int, bytes]]) -> None:
+        self._ask(requests.patch(key, patches))
+
+    def set_if_absent(self, key: str, value: bytes, *, expire_after: timedelta) -> bytes | None:
+        present: bytes | None = self._ask([requests.set_if_absent(key, value, expire_after)])[0]
+        return present
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        for links in self._translated(self._servers):
+            cursor = b"0"
+            while True:
+                cursor, names = self._asked(links, requests.scan(prefix, cursor))
+                for name in names:
+                    yield name.decode()
+                if cursor == b"0":
+                    break
+
+    def reachable(self) -> bool:
+        try:
+            for links in self._translated(self._servers):
+                self._asked(links, requests.PING)
+        except StoreUnavailableError:
+            return False
+        return True
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections."""
+
+    @abstractmethod
+    def _replies(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the reply to every command, in their order; what a server refused stands there as an exception."""
+
+    @abstractmethod
+    def _servers(self) -> Sequence[Links]:
+        """Return the links to every server that holds keys."""
+
+    def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        return self._translated(lambda: _accepted(self._replies(commands))) if commands else []
+
+    def _asked(self, links: Links, request: bytes) -> Any:
+        return self._translated(lambda: _accepted(links.exchange(request, 1))[0])
+
+    def _translated(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except _UNAVAILABLE as error:
+            self._failed()
+            raise StoreUnavailableError(f"Redis does not answer, or refuses: {error}") from error
+        except exceptions.MovedError as error:
+            raise redis.RedisError(
+                "this Redis is part of a cluster: name it redis+cluster://..., not redis://"
+            ) from error
+
+    @abstractmethod
+    def _failed(self) -> None:
+        """Take note that a server did not answer, or refused."""
+
+
+def _accepted(replies: list[Any]) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
