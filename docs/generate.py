@@ -40,7 +40,9 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Yield every generated file with the text it should have."""
     for name, event in {topic.name: topic.event for topic in TOPICS}.items() | {DEAD_LETTER_SUFFIX: DeadLetter}.items():
         yield schema_path(name), schema_text(event)
-    yield from _filled(ROOT / "README.md", {"diagram": diagram(), "topics": topic_table()})
+    blocks = {"diagram": diagram(), "topics": topic_table()}
+    yield from _filled(ROOT / "README.md", blocks)
+    yield from _filled(ROOT / "docs" / "architecture.md", blocks)
     yield ROOT / "docs" / "settings.md", settings_page()
     yield ROOT / "docs" / "metrics.md", metrics_page()
 

@@ -16,7 +16,7 @@ from shared.contracts.events import FeatureVector, Label, Transaction
 from shared.contracts.topics import LABELS, TRANSACTIONS
 from shared.features.backfill import LABEL_COLUMNS, PAYMENT_COLUMNS, Backfilled, backfilled
 from shared.features.catalog.fraud import FRAUD, HANDBOOK
-from shared.features.definitions import FeatureSet
+from shared.features.definitions import Aggregation, Entity, FeatureSet, Window
 from shared.features.engine import FeatureEngine
 from shared.features.tiles import EXACT_PAYMENTS
 from shared.runtime.clock import SystemClock
@@ -156,18 +156,20 @@ def test_a_long_history_is_the_one_that_was_served() -> None:
     assert result.late_us.max() > timedelta(hours=12) / timedelta(microseconds=1)
 
 
+MERCHANTS_FRAUDS = FeatureSet("frauds", (Window(Entity.MERCHANT, Aggregation.FRAUD_COUNT, timedelta(days=7)),))
+
+
 def test_a_label_counts_at_the_merchant_from_when_both_it_and_its_payment_had_arrived() -> None:
     fraud = payment("fraud")
     known = label(fraud, known_after=timedelta())
     other, later = (
         payment(name, card_id="card-2", after=timedelta(days=days)) for name, days in (("other", 1), ("later", 2))
     )
-    column = FRAUD.feature_names.index("merchant_fraud_count_7d")
     early: list[Transaction | Label] = [known, other, fraud, later]
     late: list[Transaction | Label] = [fraud, other, known, later]
     for order, wanted in ((early, [1, 0, 1]), (late, [0, 0, 1])):
-        seen = by_event(backfilled(FRAUD, *frames(deliveries(order))))
-        assert [seen[event.event_id][column] for event in (fraud, other, later)] == wanted
+        seen = by_event(backfilled(MERCHANTS_FRAUDS, *frames(deliveries(order))))
+        assert [seen[event.event_id][0] for event in (fraud, other, later)] == wanted
 
 
 def test_of_payments_with_one_transaction_id_the_last_that_came_and_those_to_come_are_told() -> None:
@@ -179,9 +181,8 @@ def test_of_payments_with_one_transaction_id_the_last_that_came_and_those_to_com
         for at in range(3)
     ]
     log = deliveries([first, second, label(first, known_after=timedelta()), third, *later])
-    ours = by_event(backfilled(FRAUD, *frames(log)))
-    column = FRAUD.feature_names.index("merchant_fraud_count_7d")
-    assert [ours[event.event_id][column] for event in later] == [0, 1, 1]
+    ours = by_event(backfilled(MERCHANTS_FRAUDS, *frames(log)))
+    assert [ours[event.event_id][0] for event in later] == [0, 1, 1]
     assert_same(ours, served(FRAUD, log))
 
 
