@@ -183,7 +183,7 @@ def test_of_payments_with_one_transaction_id_the_last_that_came_and_those_to_com
     log = deliveries([first, second, label(first, known_after=timedelta()), third, *later])
     ours = by_event(backfilled(MERCHANTS_FRAUDS, *frames(log)))
     assert [ours[event.event_id][0] for event in later] == [0, 1, 1]
-    assert_same(ours, served(FRAUD, log))
+    assert ours == served(MERCHANTS_FRAUDS, log)
 
 
 @pytest.mark.parametrize("feature_set", [FRAUD, HANDBOOK])

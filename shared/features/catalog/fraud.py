@@ -84,8 +84,8 @@ FRAUD = FeatureSet(
         # What is known of the card's past.
         Window(CARD, Aggregation.FRAUD_COUNT, 30 * DAY),
         Window(CARD, Aggregation.SINCE_FRAUD, 30 * DAY),
-        # The merchant now. Its frauds are counted above, LABEL_DELAY late: sooner, most labels have not come, and the count
-        # tells how fast they do rather than how much fraud there is.
+        # The merchant now. Its frauds are counted above, LABEL_DELAY late: sooner, most labels have not come, and the
+        # count tells how fast they do rather than how much fraud there is.
         Window(MERCHANT, Aggregation.COUNT, 1 * HOUR),
         Window(MERCHANT, Aggregation.MEAN, 7 * DAY),
         Window(MERCHANT, Aggregation.RATIO, 7 * DAY),
