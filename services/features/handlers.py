@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import numpy as np
+
 from shared.bus.base import Outgoing
 from shared.contracts import codec
 from shared.contracts.events import Label, Transaction
@@ -30,6 +32,7 @@ class Applied(NamedTuple):
     """A batch's payments in order of arrival, a row of `vectors` each, and whether the state was whole."""
 
     payments: Sequence[Delivery]
+    arrivals: Sequence[Arrival]
     vectors: Vectors
     is_complete: bool
 
@@ -74,12 +77,14 @@ class FeaturesHandler:
             states = self._round_trip([], plan.reads)
             vectors = self._engine.vectors(plan, states)
         self._rewrite(plan, states)
-        return Applied(payments, vectors, Progress.decode(progress).is_complete(self._needed_hours))
+        return Applied(payments, plan.arrivals, vectors, Progress.decode(progress).is_complete(self._needed_hours))
 
     def _labels(self, ordered: Sequence[Delivery]) -> dict[int, list[Append]]:
         """Return the appends that tell the batch's labels, by how many of its payments come before them."""
         appends: dict[int, list[Append]] = defaultdict(list)
         states = self._cards_of_labels(ordered)
+        if not states:
+            return appends
         payments = 0
         for delivery in ordered:
             event = delivery.event
@@ -92,8 +97,7 @@ class FeaturesHandler:
                 appends[payments] += [(key, record), *told]
             elif isinstance(event, Transaction):
                 payments += 1
-                if states:
-                    self._keep(states, delivery)
+                self._keep(states, delivery)
         return appends
 
     def _cards_of_labels(self, ordered: Sequence[Delivery]) -> dict[str, bytes]:
@@ -110,13 +114,11 @@ class FeaturesHandler:
             states[append[0]] += append[1]
 
     def _outgoing(self, applied: Applied) -> list[Outgoing]:
-        payments, vectors, is_complete = applied
+        payments, arrivals, vectors, is_complete = applied
         now_ms, lag = self._clock.now().timestamp() * 1000, self._lag_records()
         outgoing = []
-        for at, delivery in enumerate(payments):
-            if not vectors.is_fresh[at]:
-                continue
-            record, payment = delivery.record, _arrival(delivery).payment
+        for at in np.flatnonzero(vectors.is_fresh).tolist():
+            record, payment = payments[at].record, arrivals[at].payment
             source = Source(max(0.0, now_ms - record.produced_ms) / 1000, lag, is_complete)
             event = served(self._engine.feature_set, payment, vectors, at, source, age_max=self._age_max)
             key = payment.card_id.encode()
@@ -125,6 +127,8 @@ class FeaturesHandler:
 
     def _tell_early_labels(self, plan: Plan, states: Sequence[bytes], vectors: Vectors) -> bool:
         """Pass on labels that came before their payment, if any: until now nobody knew whom else they concern."""
+        if not vectors.is_labelled.any():
+            return False
         appends: list[Append] = []
         for arrival, segments, is_labelled in zip(plan.arrivals, plan.segments, vectors.is_labelled, strict=True):
             if is_labelled:
