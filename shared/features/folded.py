@@ -36,7 +36,7 @@ from shared.features.state import (
 
 # numba knows plain integers only.
 _LENGTH_US, _DELAY_US = int(Slot.LENGTH_US), int(Slot.DELAY_US)
-_DISTINCT_TABLE, _AMOUNTS_ROW, _IS_NARROWED = int(Slot.DISTINCT_TABLE), int(Slot.AMOUNTS_ROW), int(Slot.IS_NARROWED)
+_DISTINCT_TABLE, _IS_NARROWED = int(Slot.DISTINCT_TABLE), int(Slot.IS_NARROWED)
 
 
 @kernel

@@ -18,7 +18,7 @@ from tests.events import payment
 
 EVENTS_EACH = (10, 100, 1_000, 10_000)
 CARDS_EACH = (1_000, 100_000, 1_000_000)
-CALLS = 300
+CALLS = 2_000
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _WRITTEN_AT_ONCE = 10_000
 
