@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from services.cli.terminal import HOME, Home, console, errors, plain_table
+from services.cli.terminal import HOME, Home, console, plain_table, progress_bar
 from services.training import backfill as recompute
 from services.training.archive import Archive
 from services.training.ledger import ledger as late_payments
@@ -51,14 +50,7 @@ def backfill(
         raise typer.BadParameter(f"there is no folder {out.absolute().parent}; make it first", param_hint="--out")
     archive, first = Archive(home / "archive", [FRAUD]), _day(since)
     started = time.monotonic()
-    layout = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*layout, console=errors) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("backfill", total=1.0, told="")
 
         def show(progress: recompute.Progress) -> None:

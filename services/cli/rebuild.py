@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from services.cli.terminal import HOME, Home, console, errors, open_bus
+from services.cli.terminal import HOME, Home, console, errors, open_bus, progress_bar
 from services.features.archived import Archived
 from services.features.handlers import FeaturesHandler
 from services.features.rebuild import StateEmptiedError, log_batches
@@ -109,14 +108,7 @@ def _archived(home: Path) -> Archived:
 def _refilled(store: Store, source: _Source) -> Mapping[str, int]:
     settings, engine = ServiceSettings(), FeatureEngine(FRAUD)
     handler = FeaturesHandler(engine, store, SystemClock(), age_max=settings.state_age_max, lag_records=lambda: None)
-    layout = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*layout, console=errors) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("rebuild", total=max(1, source.records), told="")
 
         def show(counts: Mapping[str, int]) -> None:

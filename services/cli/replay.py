@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from services.cli.terminal import HOME, Home, console, errors
+from services.cli.terminal import HOME, Home, console, errors, progress_bar
 from services.ingest.replay import ReplayError, ReplayPlan, ReplayProgress, ReplaySummary
 from services.ingest.replay import replay as run_replay
 from services.ingest.replay.values import CellError, instant
@@ -176,14 +175,7 @@ def _running_ingest(home: Path) -> str:
 
 
 def _with_progress_bar(name: str, run: Callable[[Callable[[ReplayProgress], None]], ReplaySummary]) -> ReplaySummary:
-    layout = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[told]}", markup=False),
-        TimeElapsedColumn(),
-    )
-    with Progress(*layout, console=errors) as bar:
+    with progress_bar() as bar:
         task = bar.add_task(name, total=1.0, told="")
 
         def show(progress: ReplayProgress) -> None:

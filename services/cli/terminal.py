@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from services.local.addresses import Addresses
@@ -33,6 +34,18 @@ def plain_table(*columns: str) -> Table:
     for place, column in enumerate(columns):
         table.add_column(column, no_wrap=place == 0)
     return table
+
+
+def progress_bar() -> Progress:
+    """Return a bar on standard error, whose tasks have a field `told`: what to say beside the share that is done."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[told]}", markup=False),
+        TimeElapsedColumn(),
+        console=errors,
+    )
 
 
 def address_table(addresses: Addresses) -> Table:

@@ -17,7 +17,6 @@ class Answered(NamedTuple):
     values: shape (q, features).
     first_origins: shape (q,): where the log first delivered it; -1 where only a REST call has so far.
     late_us: shape (q,): by how much a payment that arrived before was ahead in event time; 0 where none was.
-    outdated: shape (q, e): how many payments of the entity arrived before, and happened within the horizon after it.
     is_uncounted: shape (q,): True where one of its entities has folded newer payments into tiles.
     is_labelled: shape (q,): True where a label stands before its payment.
     """
@@ -25,7 +24,6 @@ class Answered(NamedTuple):
     values: Floats
     first_origins: Integers
     late_us: Integers
-    outdated: Integers
     is_uncounted: Booleans
     is_labelled: Booleans
 
@@ -95,5 +93,5 @@ def answer(
             late_us[q] = max(late_us[q], found.newest_before_us[q, e] - time_us)
             segment = segments[q, e]
             is_uncounted[q] |= segment >= 0 and time_us <= marks.watermarks_us[segment]
-    answered = Answered(found.values, first_origins, late_us, found.outdated, is_uncounted, is_labelled)
+    answered = Answered(found.values, first_origins, late_us, is_uncounted, is_labelled)
     return answered, marks, questions

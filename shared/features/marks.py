@@ -84,7 +84,7 @@ def _mark_labels(  # noqa: PLR0913, PLR0917 - flat arrays are what compiles well
     labels: Integers,
     is_orphan: Booleans,
 ) -> None:
-    """Mark first copies of labels, and chain them to their payments: tables by event, by subject, and by payment."""
+    """Mark first copies of labels, and chain them to their payments; tables: by event, and by subject."""
     for i in range(begin, end):
         if LABEL_KIND <= records[i, ORIGIN] < TILE_KIND:
             place = _place(tables[0], begin, records, EVENT, records[i, EVENT])

@@ -75,12 +75,10 @@ class Answers(NamedTuple):
 
     values: shape (q, features).
     newest_before_us: shape (q, e): newest event time among the entity's payments that arrived before.
-    outdated: shape (q, e): how many of these happened later, and within the horizon.
     """
 
     values: Floats
     newest_before_us: Integers
-    outdated: Integers
 
 
 @kernel
@@ -250,7 +248,6 @@ def evaluate(records: Records, marks: Marks, program: Program, questions: Questi
     asked, entities = questions.owns.shape
     values = np.empty((asked, program.features.shape[0]), dtype=np.float64)
     newest_before = np.full((asked, entities), NEVER_US, dtype=np.int64)
-    outdated = np.zeros((asked, entities), dtype=np.int64)
     gathered = np.empty((program.slots.shape[0], GATHERED), dtype=np.float64)
     scratch = _scratch(program, questions)
     for q in range(asked):
@@ -261,17 +258,16 @@ def evaluate(records: Records, marks: Marks, program: Program, questions: Questi
                 gathered[s] = EMPTY
             segment = questions.segments[q, e]
             if segment >= 0:
-                newest_before[q, e], outdated[q, e] = gather(
+                newest_before[q, e] = gather(
                     records,
                     marks,
                     segment,
                     questions.begins[q, e],
                     questions.owns[q, e],
-                    program.horizons_us[e],
                     program.slots[begin_slot:end_slot],
                     gathered[begin_slot:end_slot],
                     scratch,
                     q,
                 )
         _write_values(records[questions.owns[q, 0]], program, gathered, scratch, values[q])
-    return Answers(values, newest_before, outdated)
+    return Answers(values, newest_before)

@@ -245,22 +245,19 @@ def gather(  # noqa: PLR0913, PLR0917 - as above
     segment: int,
     begin: int,
     own: int,
-    horizon_us: int,
     slots: Integers,
     gathered: Floats,
     scratch: Scratch,
     question: int,
-) -> tuple[int, int]:
+) -> int:
     """Fill `gathered`, shape (slots, GATHERED), for the payment in row `own`, from the rows of its entity, `segment`.
 
-    Returns the newest event time among the payments before it, and how many of these happened within the horizon
-    after it: their vectors would have been others, had it come in time.
+    Returns the newest event time among the payments before it.
     """
-    time_us, newest_before, outdated = records[own, TIME], marks.watermarks_us[segment], 0
+    time_us, newest_before = records[own, TIME], marks.watermarks_us[segment]
     before = marks.times_us[begin:own]
     for j in range(before.shape[0]):
         newest_before = max(newest_before, before[j])
-        outdated += (before[j] > time_us) & (before[j] <= time_us + horizon_us)
     frauds = scratch.none[: own + 1 - begin]
     if marks.has_labels[segment]:
         frauds = scratch.frauds[: own + 1 - begin]
@@ -273,4 +270,4 @@ def gather(  # noqa: PLR0913, PLR0917 - as above
     if marks.watermarks_us[segment] != NEVER_US:
         add_folded(records, marks, begin, own, marks.watermarks_us[segment], slots, gathered)
     marks.times_us[own] = counted_us
-    return newest_before, outdated
+    return int(newest_before)
