@@ -69,6 +69,8 @@ class Aggregation(Enum):
     """From the entity's first payment in the window: how long it is known."""
     SINCE_FRAUD = "seconds_since_fraud"
     """From the entity's latest payment that is known to be fraud."""
+    FRAUD_STREAK = "fraud_streak"
+    """Payments known to be fraud since the latest one that is not: who is compromised may have nothing but frauds."""
     RATIO = "amount_to_mean"
     """The payment's amount over the mean of those before it; 0 without one."""
     Z_SCORE = "amount_z"
@@ -156,6 +158,8 @@ class Window:
             "a SHARE needs `where`": self.aggregation is Aggregation.SHARE and self.where is None,
             "a delay would leave the payment itself out, which this aggregation is about": bool(self.delay)
             and (self.aggregation in PAST_ONLY or self.aggregation is Aggregation.OUTLIERS),
+            "a delay is needed: of the newest payments nothing is known yet": not self.delay
+            and self.aggregation is Aggregation.FRAUD_STREAK,
             "a combination is of two different entities": len(set(self.entities)) != len(self.entities),
         }
         for told, is_wrong in wrong.items():

@@ -43,7 +43,8 @@ _DISTINCT_TABLE, _IS_NARROWED = int(Slot.DISTINCT_TABLE), int(Slot.IS_NARROWED)
 def _add_tile(tile: Integers, end_us: int, slot: Integers, gathered: Floats) -> None:
     """Add what of a tile lies in the window, as if its payments were spread evenly between its first and last.
 
-    A window that needs the payments one by one (a filter, distinct values) sees none of them; nor does a median.
+    A window that needs the payments one by one (a filter, distinct values) sees none of them; nor does a median, nor a
+    streak of frauds.
     """
     if slot[_IS_NARROWED] or slot[_DISTINCT_TABLE] >= 0:
         return

@@ -49,7 +49,8 @@ class Slot(IntEnum):
     """Which of the lists of amounts it fills, or -1."""
     NEEDS_MOMENTS = 9
     IS_NARROWED = 10
-    CONDITIONS = 11
+    NEEDS_STREAK = 11
+    CONDITIONS = 12
 
 
 CONDITIONS_MAX = 2
@@ -79,10 +80,11 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 # What is gathered for each slot: times in microseconds, amounts in minor units; SQUARES are distances to MEAN,
-# TILED is how many of COUNT stand in tiles.
+# TILED is how many of COUNT stand in tiles; STREAK are the frauds behind the newest other payment.
 COUNT, SUM, MIN, MAX, FRAUDS, NEWEST, OLDEST, NEWEST_FRAUD, MEAN, SQUARES, DISTINCT, TILED = range(12)
-GATHERED = 12
-EMPTY = np.array([0, 0, UNBOUNDED, -1, 0, NEVER_US, UNBOUNDED, NEVER_US, 0, 0, 0, 0], dtype=np.float64)
+STREAK = 12
+GATHERED = 13
+EMPTY = np.array([0, 0, UNBOUNDED, -1, 0, NEVER_US, UNBOUNDED, NEVER_US, 0, 0, 0, 0, 0], dtype=np.float64)
 """What is gathered for the windows of an entity that a payment does not have."""
 
 
@@ -164,6 +166,7 @@ def _row(key: _Key, windows: list[Window]) -> list[int]:
         needs_amounts,
         any(reader in _MOMENTS for reader in readers),
         bool(conditions) or below != UNBOUNDED,
+        Aggregation.FRAUD_STREAK in readers,
         *(column for condition in conditions + padding for column in condition),
     ]
 

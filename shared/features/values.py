@@ -21,6 +21,7 @@ from shared.features.program import (
     NEWEST_FRAUD,
     OLDEST,
     SQUARES,
+    STREAK,
     SUM,
     TILED,
     Floats,
@@ -38,6 +39,7 @@ _DISTINCT, _SHARE = CODES_OF[Aggregation.DISTINCT], CODES_OF[Aggregation.SHARE]
 _FRAUD_COUNT, _FRAUD_RATE = CODES_OF[Aggregation.FRAUD_COUNT], CODES_OF[Aggregation.FRAUD_RATE]
 _OUTLIERS, _SINCE_LAST = CODES_OF[Aggregation.OUTLIERS], CODES_OF[Aggregation.SINCE_LAST]
 _SINCE_FIRST, _SINCE_FRAUD = CODES_OF[Aggregation.SINCE_FIRST], CODES_OF[Aggregation.SINCE_FRAUD]
+_FRAUD_STREAK = CODES_OF[Aggregation.FRAUD_STREAK]
 _RATIO, _Z_SCORE, _ROBUST_Z = CODES_OF[Aggregation.RATIO], CODES_OF[Aggregation.Z_SCORE], CODES_OF[Aggregation.ROBUST_Z]
 _AMOUNT, _WEEKEND, _NIGHT = (CODES_OF[f] for f in (RowFunction.AMOUNT, RowFunction.WEEKEND, RowFunction.NIGHT))
 _HOUR_SINE, _HOUR_COSINE = CODES_OF[RowFunction.HOUR_SINE], CODES_OF[RowFunction.HOUR_COSINE]
@@ -183,6 +185,8 @@ def _window_value(  # noqa: PLR0911 - as above
         return float(found[DISTINCT])
     if operation == _FRAUD_COUNT:
         return float(found[FRAUDS])
+    if operation == _FRAUD_STREAK:
+        return float(found[STREAK])
     if operation == _SINCE_LAST:
         return float(_since(max(found[NEWEST], float(time_us - reach_us)), time_us))
     if operation == _SINCE_FRAUD:

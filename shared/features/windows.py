@@ -27,6 +27,7 @@ from shared.features.program import (
     OLDEST,
     SAME_AS_OWN,
     SQUARES,
+    STREAK,
     SUM,
     UNBOUNDED,
     Condition,
@@ -47,6 +48,7 @@ _AMOUNT_BELOW, _CONDITIONS = int(Slot.AMOUNT_BELOW), int(Slot.CONDITIONS)
 _DISTINCT_WORD, _DISTINCT_SHIFT = int(Slot.DISTINCT_WORD), int(Slot.DISTINCT_SHIFT)
 _DISTINCT_MASK, _DISTINCT_TABLE = int(Slot.DISTINCT_MASK), int(Slot.DISTINCT_TABLE)
 _AMOUNTS_ROW, _NEEDS_MOMENTS, _IS_NARROWED = int(Slot.AMOUNTS_ROW), int(Slot.NEEDS_MOMENTS), int(Slot.IS_NARROWED)
+_NEEDS_STREAK = int(Slot.NEEDS_STREAK)
 _MODE, _WORD, _SHIFT = int(Condition.MODE), int(Condition.WORD), int(Condition.SHIFT)
 _MASK, _VALUE = int(Condition.MASK), int(Condition.VALUE)
 
@@ -142,6 +144,17 @@ def _squares(times: Integers, amounts: Integers, after: int, to: int, mean: floa
 
 
 @kernel
+def _streak(times: Integers, frauds: Integers, after: int, to: int) -> int:
+    """Return how many payments in (after, to] came behind the newest one that is not known to be fraud."""
+    newest, streak = after, 0
+    for j in range(times.shape[0]):
+        newest = max(newest, times[j] if (times[j] > after) & (times[j] <= to) & (frauds[j] == 0) else after)
+    for j in range(times.shape[0]):
+        streak += (times[j] > newest) & (times[j] <= to)
+    return streak
+
+
+@kernel
 def _is_new(seen: Integers, filled: Integers, table: int, question: int, value: int) -> bool:
     """Put `value` into a set that belongs to `question`; tell whether it was not there."""
     last = seen.shape[1] - 1
@@ -233,6 +246,8 @@ def _fill(  # noqa: PLR0913, PLR0917 - as above
         if slots[s, _NEEDS_MOMENTS] and gathered[s, COUNT] > 0:
             mean = gathered[s, SUM] / gathered[s, COUNT]
             gathered[s, MEAN], gathered[s, SQUARES] = mean, _squares(times, amounts, after, to, mean)
+        if slots[s, _NEEDS_STREAK]:
+            gathered[s, STREAK] = _streak(times, known, after, to)
         if slots[s, _DISTINCT_TABLE] >= 0 or slots[s, _AMOUNTS_ROW] >= 0:
             first = -1 if slots[s, _IS_NARROWED] else begin
             gathered[s, DISTINCT] = _collect(records, first, times, after, to, slots, s, scratch, question)

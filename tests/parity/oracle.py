@@ -77,6 +77,10 @@ def _aggregated(  # noqa: C901, PLR0911, PLR0912 - one line an aggregation
             return _seconds_since([p.occurred_at for p in inside], window, payment)
         case Aggregation.SINCE_FRAUD:
             return _seconds_since([p.occurred_at for p in frauds], window, payment)
+        case Aggregation.FRAUD_STREAK:
+            return sum(
+                all(p.occurred_at > other.occurred_at for other in inside if other not in frauds) for p in frauds
+            )
         case Aggregation.SINCE_FIRST:
             first = min((p.occurred_at for p in inside), default=payment.occurred_at)
             return (payment.occurred_at - first).total_seconds()

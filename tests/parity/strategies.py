@@ -111,12 +111,13 @@ def windows(draw: st.DrawFn) -> Window:
         st.sampled_from([Same(what) for what in (*Field, *others)]),
         st.sampled_from([AmountBelow(bound) for bound in (1, 500, 10**15)]),
     ]
+    delays = st.sampled_from([delay for delay in _DELAYS if delay or aggregation is not Aggregation.FRAUD_STREAK])
     is_narrowed = aggregation is Aggregation.SHARE or draw(st.booleans())
     return Window(
         entity,
         aggregation,
         draw(st.sampled_from(_LENGTHS)),
-        draw(st.sampled_from(_DELAYS)) if has_delay else timedelta(),
+        draw(delays) if has_delay else timedelta(),
         where=draw(st.one_of(wheres)) if is_narrowed else None,
         of=draw(st.sampled_from([*Field, *others])) if aggregation is Aggregation.DISTINCT else None,
         reference=draw(st.sampled_from(_LENGTHS)) if aggregation is Aggregation.OUTLIERS else None,

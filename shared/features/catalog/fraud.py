@@ -24,6 +24,8 @@ from shared.features.definitions import (
 CARD, MERCHANT, DEVICE, USER = Entity.CARD, Entity.MERCHANT, Entity.DEVICE, Entity.USER
 LABEL_DELAY = 7 * DAY
 SMALL_AMOUNT_MINOR_UNITS = 500
+EVERYDAY = AmountBelow(20_000)
+"""A fraud of less says something about the merchant; one of more, that somebody has the card."""
 
 HANDBOOK = FeatureSet(
     "handbook",
@@ -73,6 +75,7 @@ FRAUD = FeatureSet(
         Window(CARD, Aggregation.Z_SCORE, 30 * DAY),
         Window(CARD, Aggregation.ROBUST_Z, 30 * DAY),
         Window(CARD, Aggregation.OUTLIERS, 1 * DAY, reference=30 * DAY),
+        Window(CARD, Aggregation.OUTLIERS, 7 * DAY, reference=30 * DAY),
         Window(CARD, Aggregation.DISTINCT, 1 * DAY, of=MERCHANT),
         Window(CARD, Aggregation.DISTINCT, 7 * DAY, of=Field.COUNTRY),
         Window(CARD, Aggregation.SHARE, 30 * DAY, where=Same(Field.MCC)),
@@ -84,8 +87,17 @@ FRAUD = FeatureSet(
         # What is known of the card's past.
         Window(CARD, Aggregation.FRAUD_COUNT, 30 * DAY),
         Window(CARD, Aggregation.SINCE_FRAUD, 30 * DAY),
-        # The merchant now. Its frauds are counted above, LABEL_DELAY late: sooner, most labels have not come, and the
-        # count tells how fast they do rather than how much fraud there is.
+        # Since when the merchant is compromised, if it is. Its frauds are counted LABEL_DELAY late: sooner, most labels
+        # have not come, and the count tells how fast they do rather than how much fraud there is.
+        Window(MERCHANT, Aggregation.FRAUD_RATE, 3 * DAY, LABEL_DELAY),
+        Window(MERCHANT, Aggregation.FRAUD_RATE, 14 * DAY, LABEL_DELAY),
+        Window(MERCHANT, Aggregation.FRAUD_RATE, 21 * DAY, LABEL_DELAY),
+        Window(MERCHANT, Aggregation.SINCE_FRAUD, 30 * DAY, LABEL_DELAY),
+        Window(MERCHANT, Aggregation.FRAUD_COUNT, 7 * DAY, LABEL_DELAY, where=EVERYDAY),
+        Window(MERCHANT, Aggregation.FRAUD_COUNT, 14 * DAY, LABEL_DELAY, where=EVERYDAY),
+        Window(MERCHANT, Aggregation.FRAUD_COUNT, 28 * DAY, LABEL_DELAY, where=EVERYDAY),
+        Window(MERCHANT, Aggregation.FRAUD_STREAK, 30 * DAY, LABEL_DELAY, where=EVERYDAY),
+        # The merchant now.
         Window(MERCHANT, Aggregation.COUNT, 1 * HOUR),
         Window(MERCHANT, Aggregation.MEAN, 7 * DAY),
         Window(MERCHANT, Aggregation.RATIO, 7 * DAY),

@@ -46,6 +46,7 @@ CARD, MERCHANT = Entity.CARD, Entity.MERCHANT
         (Window(CARD, Aggregation.OUTLIERS, DAY, reference=30 * DAY), "card_outliers_1d_against_30d"),
         (Window(CARD, Aggregation.COUNT, timedelta(seconds=1_000_001)), "card_count_1000001s"),
         (Window(CARD, Aggregation.COUNT, timedelta(seconds=60.25)), "card_count_60.25s"),
+        (Window(MERCHANT, Aggregation.FRAUD_STREAK, DAY, 7 * DAY), "merchant_fraud_streak_1d_delay_7d"),
         (Row(RowFunction.HOUR_SINE), "hour_sin"),
         (Category(Field.MCC), "mcc"),
     ],
@@ -68,6 +69,7 @@ def test_a_column_reads_like_its_definition(feature: Window | Row | Category, na
         (lambda: Window(CARD, Aggregation.SHARE, DAY), "a SHARE needs `where`"),
         (lambda: Window(CARD, Aggregation.SINCE_LAST, DAY, DAY), "leave the payment itself out"),
         (lambda: Window(CARD, Aggregation.OUTLIERS, DAY, DAY, reference=DAY), "leave the payment itself out"),
+        (lambda: Window(CARD, Aggregation.FRAUD_STREAK, DAY), "a delay is needed"),
         (lambda: Window((CARD, CARD), Aggregation.COUNT, DAY), "two different entities"),
     ],
 )
