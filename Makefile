@@ -1,6 +1,6 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features
+.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality
 
 PYTHON ?= python3
 VENV := .venv
@@ -73,3 +73,6 @@ bench-handbook: setup  ## The card-fraud benchmark through the whole platform (H
 
 bench-handbook-features: setup  ## The book's published feature columns against ours (HEADRACE_DATA=folder of data sets)
 	$(BIN)/python -m tests.benchmarks.handbook_features
+
+bench-quality: setup  ## How well models catch the book's frauds, beside its published figures (HEADRACE_DATA=folder of data sets)
+	$(BIN)/python -m tests.benchmarks.quality

@@ -76,7 +76,7 @@ def diagram() -> str:
     lines += [
         '  features <--> redis[("Redis: windows")]',
         "  scoring <--> redis",
-        '  training --> registry[("ONNX registry, Parquet archive")] --> scoring',
+        '  training --> registry[("MLflow, ONNX, Parquet archive")] --> scoring',
         '  t_scores --> you(["your systems"])',
         '  asks(["POST /v1/score"]) <--> scoring',
         "```",

@@ -21,7 +21,7 @@ READY_SECONDS_MAX = 120.0
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test means what it says, whatever platform the developer's shell points to."""
     for name in list(os.environ):
-        if name.startswith("HEADRACE_") or name in {KAFKA_VARIABLE, REDIS_VARIABLE}:
+        if name.startswith("HEADRACE_") or name in {KAFKA_VARIABLE, REDIS_VARIABLE, "MLFLOW_TRACKING_URI"}:
             monkeypatch.delenv(name)
 
 

@@ -5,8 +5,10 @@ import sys
 
 import typer
 
+from services.cli.audit import audit
 from services.cli.features import features
 from services.cli.lifecycle import demo, down, up
+from services.cli.models import models
 from services.cli.rebuild import rebuild
 from services.cli.replay import replay
 from services.cli.status import status
@@ -17,9 +19,21 @@ from services.local.errors import PlatformError
 from services.local.ports import NoFreePortError
 from services.training.refusal import RefusedError
 from shared.bus.base import BusUnavailableError
+from shared.contracts.codec import BadRecordError
+from shared.models.packages import ModelIntegrityError
+from shared.models.registry import RegistryUnavailableError
 from shared.store.base import StoreUnavailableError
 
-_OPERATIONAL = (PlatformError, NoFreePortError, BusUnavailableError, StoreUnavailableError, RefusedError)
+_OPERATIONAL = (
+    PlatformError,
+    NoFreePortError,
+    BusUnavailableError,
+    BadRecordError,
+    StoreUnavailableError,
+    RefusedError,
+    ModelIntegrityError,
+    RegistryUnavailableError,
+)
 
 app = typer.Typer(
     name="headrace",
@@ -32,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_MACHINE, _WATCH, _FEED = "On this machine", "Watch", "Feed and train"
+_MACHINE, _WATCH, _FEED, _MODELS = "On this machine", "Watch", "Feed and train", "Models"
 app.command(rich_help_panel=_MACHINE)(demo)
 app.command(rich_help_panel=_MACHINE)(up)
 app.command(rich_help_panel=_MACHINE)(down)
@@ -42,6 +56,8 @@ app.command(rich_help_panel=_FEED)(replay)
 app.command(rich_help_panel=_FEED)(train)
 app.add_typer(features, name="features", rich_help_panel=_FEED)
 app.command(rich_help_panel=_FEED)(rebuild)
+app.add_typer(models, name="models", rich_help_panel=_MODELS)
+app.add_typer(audit, name="audit", rich_help_panel=_MODELS)
 
 
 def main() -> None:

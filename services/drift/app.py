@@ -17,7 +17,7 @@ SERVICE = "drift"
 
 def build(settings: DriftSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return the service, wired and not started."""
-    registry = Registry(settings.headrace_home / "registry")
+    registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
     monitor = Monitor(registry.manifest, settings, clock)
     history = ModelHistory(bus, monitor)
     loop = Loop(

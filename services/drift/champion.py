@@ -20,7 +20,7 @@ class UnwatchableModelError(Exception):
 class Champion:
     """The model version in service.
 
-    since_ms: when its promotion was written to the log, in milliseconds since the epoch.
+    since_ms: when the event that put it in force was written to the log, in milliseconds since the epoch.
     recall: share of fraud it caught among held-out payments.
     references: distributions at training, by feature name, and the score's.
     """
@@ -33,15 +33,15 @@ class Champion:
     references: Mapping[str, Reference]
 
 
-def champion_of(event: ModelEvent, promoted_ms: int, manifest: Manifest) -> Champion:
-    """Return the champion that `event` announces.
+def champion_of(event: ModelEvent, since_ms: int, manifest: Manifest) -> Champion:
+    """Return the champion that `event` puts in force.
 
     Raises:
         UnwatchableModelError: the manifest is another model's, or lacks something; train the model again.
     """
     if manifest.model_digest != event.model_digest:
         raise UnwatchableModelError(
-            f"the manifest describes the model {manifest.model_digest}, promoted was {event.model_digest}"
+            f"the manifest describes the model {manifest.model_digest}, announced was {event.model_digest}"
         )
     recall = manifest.metrics.get("recall")
     if recall is None or not 0 <= recall <= 1:
@@ -53,7 +53,7 @@ def champion_of(event: ModelEvent, promoted_ms: int, manifest: Manifest) -> Cham
         _check(name, reference)
     return Champion(
         version=event.model_version,
-        since_ms=promoted_ms,
+        since_ms=since_ms,
         feature_version=manifest.feature_version,
         feature_names=tuple(manifest.feature_names),
         recall=recall,

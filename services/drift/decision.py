@@ -33,8 +33,8 @@ class Response(Enum):
 class AlarmPolicy:
     """Decides for one model version.
 
-    A changed distribution is told once. Harm is told again when it lasts past the cool-down, since the new model that
-    was asked for has not come: training failed, or the gates refused what it made.
+    What asks for a new model is told again when it lasts past the cool-down, since that model has not come: training
+    was asked too soon, or failed, or the gates refused what it made. What does not ask is told once.
     """
 
     def __init__(self, *, cooldown: timedelta, retrain_on_distribution: bool) -> None:
@@ -45,11 +45,12 @@ class AlarmPolicy:
 
     def respond(self, finding: Finding, now: datetime) -> Response:
         """Return what to do about `finding`, and remember having done it; `now` is wall time."""
+        asks = finding.harmful or self._retrain_on_distribution
         told_at = self._told_at.get(finding.signal)
-        if told_at is not None and (not finding.harmful or now - told_at < self._cooldown):
+        if told_at is not None and (not asks or now - told_at < self._cooldown):
             return Response.IGNORE
         self._told_at[finding.signal] = now
-        if not (finding.harmful or self._retrain_on_distribution) or self._waits_for_model(now):
+        if not asks or self._waits_for_model(now):
             return Response.ALARM
         self._requested_at = now
         return Response.ALARM_AND_RETRAIN

@@ -14,8 +14,10 @@ from shared.contracts import codec
 from shared.contracts.events import Decision, DriftAlarm, FeatureVector, Label, ModelEvent, RetrainingRequest
 from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import DRIFT, FEATURES, LABELS, MODELS, RETRAINING, SCORES
+from shared.models.lineage import puts_in_force
 from shared.models.manifest import MODEL_NAME, Manifest
-from shared.models.registry import ModelIntegrityError
+from shared.models.packages import ModelIntegrityError
+from shared.models.registry import RegistryUnavailableError
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.logs import fields
@@ -33,14 +35,14 @@ class Monitor:
     def __init__(self, load_manifest: Callable[[str, int], Manifest], settings: DriftSettings, clock: Clock) -> None:
         """Start without a model.
 
-        load_manifest: by name and version; raises ModelIntegrityError.
+        load_manifest: by name and version; raises ModelIntegrityError or RegistryUnavailableError.
         """
         self._load_manifest = load_manifest
         self._settings = settings
         self._clock = clock
         self._replay = Replay()
         self._outcomes = Outcomes(settings.headrace_drift_decisions_remembered)
-        self._promotion: tuple[ModelEvent, int] | None = None
+        self._in_force: tuple[ModelEvent, int] | None = None
         self._watch: Watch | None = None
         self._problem: str | None = None
 
@@ -49,11 +51,15 @@ class Monitor:
         return self._problem
 
     def __call__(self, deliveries: Sequence[Delivery]) -> list[Outgoing]:
-        if self._problem is not None:
-            self._begin_watch()
         self._replay.begin(deliveries)
         ordered = sorted(deliveries, key=lambda delivery: TOPIC_NAMES.index(delivery.record.topic))
-        return [outgoing for delivery in ordered for outgoing in self._replay.answer(delivery, self._apply)]
+        announced = sum(delivery.record.topic == MODELS.name for delivery in ordered)
+        for delivery in ordered[:announced]:
+            self._replay.answer(delivery, self._apply)
+        # Only the version in force counts: those before it may not even be there any more.
+        if self._watch is None:
+            self._begin_watch()
+        return [outgoing for delivery in ordered[announced:] for outgoing in self._replay.answer(delivery, self._apply)]
 
     def _apply(self, delivery: Delivery) -> list[Outgoing]:
         match delivery.event:
@@ -71,23 +77,22 @@ class Monitor:
         return [outgoing for finding in findings for outgoing in self._respond(finding, delivery)]
 
     def _model_event(self, event: ModelEvent, produced_ms: int) -> None:
-        if event.model_name != MODEL_NAME or event.action != "promoted":
+        if not puts_in_force(event, MODEL_NAME):
             return
-        if self._promotion is not None and self._promotion[0].model_version == event.model_version:
+        if self._in_force is not None and self._in_force[0].model_version == event.model_version:
             return  # announced again: what is known about it still holds
-        self._promotion = (event, produced_ms)
-        self._begin_watch()
+        self._in_force = (event, produced_ms)
+        self._watch = None
 
     def _begin_watch(self) -> None:
-        """Watch the model promoted last, or remember what keeps us from it; tried again with every batch."""
-        if self._promotion is None:
+        """Watch the model in force, or remember what keeps us from it; tried again with every batch."""
+        if self._in_force is None:
             return
-        event, promoted_ms = self._promotion
-        self._watch = None
+        event, since_ms = self._in_force
         try:
             manifest = self._load_manifest(event.model_name, event.model_version)
-            champion = champion_of(event, promoted_ms, manifest)
-        except (ModelIntegrityError, UnwatchableModelError) as error:
+            champion = champion_of(event, since_ms, manifest)
+        except (ModelIntegrityError, RegistryUnavailableError, UnwatchableModelError) as error:
             problem = f"model {event.model_name} {event.model_version} cannot be watched: {error}"
             if problem != self._problem:
                 metrics.MODEL_LOAD_FAILURES.labels(event.model_name).inc()

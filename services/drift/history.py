@@ -1,4 +1,4 @@
-"""Finds the model in service after a restart, when its promotion lies behind the group's progress."""
+"""Finds the model in force after a restart, when what put it there lies behind the group's progress."""
 
 from shared.bus.base import Bus, BusUnavailableError, Record, Tail
 from shared.contracts import codec

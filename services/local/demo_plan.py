@@ -12,7 +12,7 @@ class DemoError(Exception):
     """Something that the demo shows did not happen; the message says what and by when it should have."""
 
 
-_WORLD = SimulatorConfig(cards=500, merchants=1_000, bursts_daily=0.02, label_delay=timedelta(hours=10))
+_WORLD = SimulatorConfig(cards=500, merchants=1_000, bursts_daily=0.006, label_delay=timedelta(hours=10))
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class DemoPlan:
     history_batch: int = 500
     live_payments_per_second: int = 300
     before_seconds: int = 20
-    recovered_frauds: int = 300
+    recovered_frauds: int = 150
     recall_change_min: float = 0.15
     precision_min: float = 0.4
     sliding_window_payments: int = 3_000
@@ -51,15 +51,17 @@ class DemoPlan:
         """
         return {
             "HEADRACE_TRAINING_LABEL_DELAY_DAYS": "0.45",
-            "HEADRACE_TRAINING_FOREST_TREES": "50",
+            "HEADRACE_TRAINING_FAMILIES": "gradient_boosting",
+            "HEADRACE_TRAINING_SEARCH_SECONDS": "0",
+            "HEADRACE_TRAINING_SLICES": "4",
             "HEADRACE_TRAINING_JOBS": "1",
+            "HEADRACE_TRAINING_INTERVAL_SECONDS_MIN": "0",
+            "HEADRACE_TRAINING_REVIEW_COST_MINOR_UNITS": "1500",
             "HEADRACE_TRAINING_ARCHIVE_LINGER_SECONDS": "0.4",
-            # A few seconds bring some fifty frauds to compare models on: too few for a finer judgement.
-            "HEADRACE_TRAINING_TOLERANCE": "0.2",
             "HEADRACE_DRIFT_LABEL_DELAY_DAYS": "0.45",
             "HEADRACE_DRIFT_RECALL_SLACK": "0.5",
             "HEADRACE_DRIFT_FALSE_ALARM_LABELS": "1000000000",
-            "HEADRACE_DRIFT_COOLDOWN_SECONDS": "30",
+            "HEADRACE_DRIFT_COOLDOWN_SECONDS": "90",
         }
 
 

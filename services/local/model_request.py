@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from services.local.errors import PlatformError
+from services.training.model_log import ACTOR
 from shared.bus.base import Bus, Outgoing, Tail
 from shared.contracts import codec
 from shared.contracts.events import ModelEvent, RetrainingRequest
@@ -15,10 +16,10 @@ from shared.runtime.clock import Clock
 _POLL_SECONDS = 0.2
 
 
-def request_training(bus: Bus, clock: Clock, *, requested_by: str, reason: str) -> RetrainingRequest:
-    """Publish a request for a new model and return it once the log has it; raises BusUnavailableError."""
+def new_request(clock: Clock, *, requested_by: str, reason: str) -> RetrainingRequest:
+    """Return a request for a new model, not published."""
     now = clock.now()
-    request = RetrainingRequest(
+    return RetrainingRequest(
         event_id=new_event_id(now),
         occurred_at=now,
         trace_id=new_trace_id(),
@@ -26,13 +27,18 @@ def request_training(bus: Bus, clock: Clock, *, requested_by: str, reason: str) 
         requested_by=requested_by,
         reason=reason,
     )
+
+
+def request_training(bus: Bus, clock: Clock, *, requested_by: str, reason: str) -> RetrainingRequest:
+    """Publish a request for a new model and return it once the log has it; raises BusUnavailableError."""
+    request = new_request(clock, requested_by=requested_by, reason=reason)
     with contextlib.closing(bus.publisher()) as publisher:
         publisher.send(Outgoing(RETRAINING.name, RETRAINING.key_of(request).encode(), codec.encode(request))).result()
     return request
 
 
 def follow_models(tail: Tail, clock: Clock, *, seconds_max: float) -> Iterator[ModelEvent]:
-    """Yield the model's events from where `tail` stands, up to the one that ends a run: promoted or refused.
+    """Yield what training says of the model from where `tail` stands, up to what ends a run: promoted or refused.
 
     tail: opened on `models` before the request was published, so that no answer is missed. A run that another
         request began meanwhile answers this one too.
@@ -44,7 +50,7 @@ def follow_models(tail: Tail, clock: Clock, *, seconds_max: float) -> Iterator[M
     while clock.monotonic_seconds() < deadline:
         for record in tail.poll(wait_seconds=_POLL_SECONDS):
             event = codec.decode(ModelEvent, record.value or b"")
-            if event.model_name == MODEL_NAME:
+            if event.model_name == MODEL_NAME and event.actor == ACTOR:
                 yield event
                 if event.action in {"promoted", "refused"}:
                     return

@@ -25,7 +25,7 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
     """Return the service, wired and not started."""
     champion = Champion(
         bus,
-        Registry(settings.headrace_home / "registry"),
+        Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri),
         model_name=MODEL_NAME,
         retry_seconds=settings.headrace_scoring_model_retry_seconds,
     )

@@ -1,11 +1,14 @@
 """Wires the training service."""
 
+from datetime import timedelta
+
 from fastapi import FastAPI
 
 from services.training.archive import Archive
+from services.training.attempts import Attempts
 from services.training.columns import ARCHIVED_TOPICS
 from services.training.handlers import ArchiveHandler, RequestHandler
-from services.training.history import read_history
+from services.training.model_log import ModelLog
 from services.training.parity import ParityJob
 from services.training.settings import TrainingSettings
 from services.training.trainer import Trainer
@@ -24,7 +27,8 @@ SERVICE = "training"
 def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return the service, wired and not started; it needs no store."""
     archive = Archive(settings.headrace_home / "archive", [FRAUD])
-    trainer = Trainer(archive, Registry(settings.headrace_home / "registry"), FRAUD, settings)
+    registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
+    trainer = Trainer(archive, registry, FRAUD, settings, clock)
     archiving = Loop(
         service=SERVICE,
         name="archive",
@@ -44,7 +48,14 @@ def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> S
         name="requests",
         bus=bus,
         topics=[RETRAINING.name],
-        handler=RequestHandler(trainer, lambda: read_history(bus), clock),
+        handler=RequestHandler(
+            trainer,
+            ModelLog(bus),
+            Attempts(settings.headrace_home / "attempts"),
+            clock,
+            interval=timedelta(seconds=settings.headrace_training_interval_seconds_min),
+            on_promoted=trainer.show_champion,
+        ),
         clock=clock,
         instance=settings.headrace_instance,
         options=LoopOptions(records_max=1),

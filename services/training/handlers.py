@@ -1,18 +1,22 @@
 """Batches to the archive, and retraining requests to what is announced on `models`."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
 
 from services.training.archive import Archive
-from services.training.history import ACTOR, History
-from services.training.trainer import Step, Trainer
+from services.training.attempts import Attempts
+from services.training.model_log import ACTOR, History, ModelLog
+from services.training.outcome import Step
 from shared.bus.base import Outgoing, Record
-from shared.contracts import codec
 from shared.contracts.codec import BadRecordError
 from shared.contracts.events import ModelEvent, RetrainingRequest
 from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import MODELS
+from shared.features.definitions import FeatureSet
 from shared.models.manifest import MODEL_NAME
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
@@ -21,6 +25,13 @@ from shared.runtime.logs import fields
 from shared.runtime.loop import Delivery
 
 log = logging.getLogger(__name__)
+
+RATE_LIMITER = "training-rate-limit"
+"""Actor of a refusal without a run."""
+LIMITED = "drift"
+"""Who is limited; people are not."""
+RUNS_MAX = 2
+"""Runs of one request that may come to no end before it is refused."""
 
 _ACTIONS = ("registered", "promoted", "refused")
 
@@ -38,72 +49,175 @@ class ArchiveHandler:
         return []
 
 
+class Trains(Protocol):
+    """What a request sets going."""
+
+    feature_set: FeatureSet
+
+    def run(self, champion: ModelEvent | None, *, now: datetime) -> list[Step]:
+        """Train, judge by the version in force, and return what to announce, in order."""
+        ...
+
+
+class Answer(NamedTuple):
+    """What is to be announced about one request.
+
+    at: when the run read its data. champion: the model the steps were judged by. outcome: as counted, where it is not
+    the last action.
+    """
+
+    request: RetrainingRequest
+    at: datetime
+    steps: list[Step]
+    outcome: str | None
+    actor: str = ACTOR
+    champion: ModelEvent | None = None
+
+
 class RequestHandler:
     """Answers retraining requests.
 
-    What was answered is read from `models` itself, so a request that comes again after a crash changes nothing. A
-    request made before the latest run read its data is answered by that run: ten alarms in a row train once. Whoever
-    waits for an answer takes the first event about the model that is later than the request.
+    What was answered is read from `models` itself, so a request that comes again after a crash changes nothing, nor
+    does one that another process has answered while this one trained. A request made before the latest run read its
+    data is answered by that run: ten alarms in a row train once. Whoever waits for an answer takes the first event of a
+    run that is later than the request.
+
+    A run that raises what nobody expected is a bug, and ends the process. Its request is then delivered again, and
+    would end every process after it: so a request whose runs have twice come to no end is refused, whether an exception
+    ended them or the process was killed. Stopping the service in mid-run counts as well; who asked may ask again.
     """
 
-    def __init__(self, trainer: Trainer, history: Callable[[], History], clock: Clock) -> None:
-        """Wire the handler; `history` reads what has been announced up to now."""
+    def __init__(
+        self,
+        trainer: Trains,
+        model_log: ModelLog,
+        attempts: Attempts,
+        clock: Clock,
+        *,
+        interval: timedelta,
+        on_promoted: Callable[[ModelEvent], None],
+    ) -> None:
+        """Wire the handler.
+
+        interval: how soon after a run began drift may have another. on_promoted: told once a promotion is announced.
+        """
         self._trainer = trainer
-        self._history = history
+        self._log = model_log
+        self._attempts = attempts
         self._clock = clock
+        self._interval = interval
+        self._on_promoted = on_promoted
+        self._unannounced: Answer | None = None
 
     def __call__(self, deliveries: Sequence[Delivery]) -> list[Outgoing]:
-        history = self._history()
         outgoing: list[Outgoing] = []
         for record, request in deliveries:
             if not isinstance(request, RetrainingRequest):
                 continue
-            if request.model_name != MODEL_NAME:
-                outgoing.append(self._rejected(record, request))
-            elif _is_answered(history, record, request):
-                log.info("answered by an earlier run", **fields(trace_id=request.trace_id, event_id=request.event_id))
-                metrics.TRAININGS.labels(MODEL_NAME, "coalesced").inc()
+            if request.model_name == MODEL_NAME:
+                self._answer(record, request)
             else:
-                for event in self._announced(request, history):
-                    history = history.followed_by(event)
-                    outgoing.append(Outgoing(MODELS.name, event.model_name.encode(), codec.encode(event)))
+                outgoing.append(self._rejected(record, request))
         return outgoing
 
-    def _announced(self, request: RetrainingRequest, history: History) -> list[ModelEvent]:
-        """Train, and return what to announce, chained to `history`."""
-        now, started = self._clock.now(), self._clock.monotonic_seconds()
-        steps = self._trainer.run(history.champion(MODEL_NAME), now=now)
-        metrics.TRAINING_SECONDS.labels(MODEL_NAME).observe(self._clock.monotonic_seconds() - started)
-        outcome = steps[-1].action if steps[-1].model_version else "impossible"
+    def _answer(self, record: Record, request: RetrainingRequest) -> None:
+        history = self._log.history()
+        outcome: str = "coalesced"
+        if not _is_answered(history, record, request):
+            answer = self._unannounced
+            if answer is None or answer.request.event_id != request.event_id:
+                # Kept until it is announced: a log that is away for a moment costs no second run.
+                answer = self._unannounced = self._answer_to(request, history)
+            announced = self._log.append(
+                lambda now: [] if _is_answered(now, record, request) else self._events(answer, now)
+            )
+            if announced:
+                outcome = answer.outcome or announced[-1].action
+                if announced[-1].action == "promoted":
+                    self._on_promoted(announced[-1])
+        self._unannounced = None
+        self._attempts.forget(request.event_id)
         metrics.TRAININGS.labels(MODEL_NAME, outcome).inc()
-        log.info("run ended: %s", steps[-1].reason, **fields(outcome=outcome, trace_id=request.trace_id))
-        events: list[ModelEvent] = []
-        for step in steps:
-            event = self._event(request, step, now, history.head)
-            history = history.followed_by(event)
-            events.append(event)
-        return events
+        log.info("request answered", **fields(outcome=outcome, trace_id=request.trace_id, event_id=request.event_id))
 
-    def _event(self, request: RetrainingRequest, step: Step, now: datetime, previous: str | None) -> ModelEvent:
+    def _answer_to(self, request: RetrainingRequest, history: History) -> Answer:
+        now = self._clock.now()
+        last_run = history.last_run(MODEL_NAME)
+        if request.requested_by == LIMITED and last_run is not None and now < last_run + self._interval:
+            reason = (
+                f"the latest run began at {_told(last_run)}; runs that {LIMITED} asks for begin at least "
+                f"{self._interval.total_seconds():g} s apart: ask again after {_told(last_run + self._interval)}"
+            )
+            return Answer(request, now, [Step("refused", reason)], "limited", RATE_LIMITER)
+        try:
+            begun, ending = self._attempts.made(request.event_id)
+            if begun < RUNS_MAX:
+                self._attempts.begin(request.event_id)
+        except OSError as error:
+            reason = f"a run must be noted before it begins: {error}; mend it and ask again"
+            return Answer(request, now, [Step("refused", reason)], "impossible")
+        if begun >= RUNS_MAX:
+            reason = f"failed twice: {ending}; the log of training tells more; mend it and ask again"
+            return Answer(request, now, [Step("refused", reason)], "failed")
+        return self._run(request, history.champion(MODEL_NAME), now)
+
+    def _run(self, request: RetrainingRequest, champion: ModelEvent | None, now: datetime) -> Answer:
+        started = self._clock.monotonic_seconds()
+        try:
+            steps = self._trainer.run(champion, now=now)
+        except Exception as error:
+            self._attempts.failed(request.event_id, error)
+            raise
+        metrics.TRAINING_SECONDS.labels(MODEL_NAME).observe(self._clock.monotonic_seconds() - started)
+        log.info("run ended: %s", steps[-1].reason, **fields(trace_id=request.trace_id))
+        return Answer(request, now, steps, None if steps[-1].model_version else "impossible", champion=champion)
+
+    def _events(self, answer: Answer, history: History) -> list[ModelEvent]:
+        champion = history.champion(MODEL_NAME)
+        return [
+            self._event(answer, _judged_again(step, judged_by=answer.champion, champion=champion))
+            for step in answer.steps
+        ]
+
+    def _event(self, answer: Answer, step: Step) -> ModelEvent:
         return ModelEvent(
-            event_id=_event_id(request, step.action),
-            occurred_at=now,
-            trace_id=request.trace_id,
-            model_name=request.model_name,
+            event_id=_event_id(answer.request, step.action),
+            occurred_at=answer.at,
+            trace_id=answer.request.trace_id,
+            model_name=MODEL_NAME,
             model_version=step.model_version,
             action=step.action,
             model_digest=step.model_digest,
+            manifest_digest=step.manifest_digest,
+            data_digest=step.data_digest,
             feature_version=self._trainer.feature_set.version,
-            actor=ACTOR,
+            actor=answer.actor,
             reason=step.reason[:4096],
-            metrics=step.metrics,
-            previous_digest=previous,
+            # JSON has no word for a measure that is undefined.
+            metrics={name: value for name, value in step.metrics.items() if math.isfinite(value)},
+            previous_digest=None,
         )
 
     def _rejected(self, record: Record, request: RetrainingRequest) -> Outgoing:
         explanation = f"no model {request.model_name!r} is trained here; ask for {MODEL_NAME!r}"
         metrics.DEAD_LETTERS.labels(ACTOR, record.topic, "unknown_model").inc()
         return dead_letter(ACTOR, record, BadRecordError("unknown_model", explanation), self._clock.now())
+
+
+def _judged_again(step: Step, *, judged_by: ModelEvent | None, champion: ModelEvent | None) -> Step:
+    """Return `step`, refused where it would replace another champion than the one it was judged by."""
+    then, now = _version(judged_by), _version(champion)
+    if step.action != "promoted" or then == now:
+        return step
+    reason = (
+        f"while this one was trained, {f'version {now}' if now else 'no version'} came into force in the place of "
+        f"{f'version {then}' if then else 'none'}, which it was judged by; ask for another run"
+    )
+    return replace(step, action="refused", reason=reason)
+
+
+def _version(event: ModelEvent | None) -> int:
+    return 0 if event is None else event.model_version
 
 
 def _is_answered(history: History, record: Record, request: RetrainingRequest) -> bool:
@@ -115,3 +229,7 @@ def _is_answered(history: History, record: Record, request: RetrainingRequest) -
 
 def _event_id(request: RetrainingRequest, action: str) -> str:
     return derived_event_id(request.occurred_at, MODELS.name, request.event_id, action)
+
+
+def _told(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"

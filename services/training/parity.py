@@ -27,7 +27,13 @@ log = logging.getLogger(__name__)
 SETTLED_SECONDS = 60.0
 """A vector is checked once its payment is this old: by then what arrived before it has been archived too."""
 RELATIVE_BOUND = 1e-9
-_COUNTS = {Aggregation.COUNT, Aggregation.DISTINCT, Aggregation.FRAUD_COUNT, Aggregation.OUTLIERS}
+_COUNTS = {
+    Aggregation.COUNT,
+    Aggregation.DISTINCT,
+    Aggregation.FRAUD_COUNT,
+    Aggregation.FRAUD_STREAK,
+    Aggregation.OUTLIERS,
+}
 _BOUNDED = {Aggregation.COUNT, Aggregation.FRAUD_COUNT}
 _MICROSECOND = timedelta(microseconds=1)
 

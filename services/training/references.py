@@ -23,7 +23,7 @@ def references_of(candidate: Candidate) -> dict[str, Reference]:
         name: (category_reference if at in categories else reference)(held_out.rows[:, at])
         for at, name in enumerate(held_out.feature_set.feature_names)
     }
-    return references | {SCORE: reference(candidate.held_out_scores)}
+    return references | {SCORE: reference(candidate.scores)}
 
 
 def reference(values: npt.NDArray[np.float32]) -> Reference:

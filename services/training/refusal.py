@@ -4,8 +4,7 @@
 class RefusedError(Exception):
     """A training run that ends here; the message goes to whoever asked, and says what to do.
 
-    code: what kind of refusal, for logs and tests: no_payments, missing_column, unreadable_archive, too_few_rows,
-        too_few_frauds, one_class, export_gate, registry.
+    code: what kind of refusal, for logs and tests.
     """
 
     def __init__(self, code: str, explanation: str) -> None:

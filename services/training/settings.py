@@ -26,27 +26,84 @@ class TrainingSettings(ServiceSettings):
     headrace_training_frauds_min: Annotated[
         int, Field(description="With fewer matured frauds no model is trained.", ge=2)
     ] = 10
-    headrace_training_tolerance: Annotated[
+    headrace_training_slices: Annotated[
+        int,
+        Field(
+            description="Those payments are cut into so many periods, each scored by a model of all before it.", ge=1
+        ),
+    ] = 4
+    headrace_training_families: Annotated[
+        str,
+        Field(
+            description="Kinds of model that are tried, comma separated: gradient_boosting, random_forest, "
+            "extra_trees, decision_tree, logistic_l1, logistic_l2, multilayer_perceptron, soft_voting, stacking, "
+            "self_training, isolation_forest, segment_distance."
+        ),
+    ] = "gradient_boosting,random_forest,logistic_l2"
+    headrace_training_start: Annotated[
+        Literal["scratch", "champion"],
+        Field(description="Train anew, or carry the champion on with the payments that are new to it."),
+    ] = "scratch"
+    headrace_training_segment: Annotated[
+        str | None,
+        Field(
+            description="Payments, as country=DE, for which the model is carried on by itself; the others are scored "
+            "by the model of all.",
+            pattern=r"^[a-z_]+=.+$",
+        ),
+    ] = None
+    headrace_training_search_seconds: Annotated[
+        float,
+        Field(description="No candidate is tried after so long; 0 takes the champion's, or the first kind.", ge=0),
+    ] = 60.0
+    headrace_training_candidates_max: Annotated[int, Field(description="Most candidates that are tried.", ge=1)] = 20
+    headrace_training_folds: Annotated[
+        int, Field(description="Periods that candidates are compared on, a label delay after their training.", ge=1)
+    ] = 3
+    headrace_training_jobs: Annotated[int, Field(description="Processes that train; -1 takes every core.", ge=-1)] = -1
+    headrace_training_backend: Annotated[
+        Literal["local", "dask", "ray"],
+        Field(description="Where candidates are trained: this machine, or a Dask or Ray cluster."),
+    ] = "local"
+    headrace_training_error_rate: Annotated[
+        float,
+        Field(description="A model no better than the champion is promoted in at most this share of runs.", gt=0, lt=1),
+    ] = 0.05
+    headrace_training_latency_microseconds_max: Annotated[
+        float, Field(description="A model whose median time for one payment is longer is not promoted.", gt=0)
+    ] = 2_000.0
+    headrace_training_calibration_error_max: Annotated[
+        float, Field(description="A model whose expected calibration error is larger is not promoted.", gt=0, le=1)
+    ] = 0.05
+    headrace_training_segment_loss_max: Annotated[
         float,
         Field(
-            description="A new model goes live unless its average precision is more than this below the champion's; "
-            "0.05 is about one standard error with a hundred held-out frauds.",
-            ge=0,
+            description="Nor one whose average precision in some segment is surely so much below the champion's.", gt=0
         ),
-    ] = 0.05
-    headrace_training_forest_trees: Annotated[int, Field(description="Trees of the random forest.", ge=1)] = 100
-    headrace_training_forest_leaf_rows_min: Annotated[int, Field(description="Fewest payments in a leaf.", ge=1)] = 2
-    headrace_training_forest_depth_max: Annotated[
-        int | None, Field(description="Deepest path of a tree; unset for no bound.", ge=1)
+    ] = 0.1
+    headrace_training_leakage_auc: Annotated[
+        float,
+        Field(description="A feature that alone ranks fraud this well is too good to be true.", gt=0.5, le=1),
+    ] = 0.99
+    headrace_training_chargeback_cost_minor_units: Annotated[
+        int, Field(description="What an approved fraud costs beside its amount.", ge=0)
+    ] = 1_500
+    headrace_training_review_cost_minor_units: Annotated[int, Field(description="What a review costs.", ge=0)] = 500
+    headrace_training_declined_cost_minor_units: Annotated[
+        int, Field(description="What declining a genuine payment costs, beside a share of its amount.", ge=0)
+    ] = 1_000
+    headrace_training_declined_cost_share: Annotated[
+        float, Field(description="Share of its amount that is lost with a genuine payment declined.", ge=0)
+    ] = 0.1
+    headrace_training_reviews_a_day_max: Annotated[
+        int | None, Field(description="What the reviewers can do; unset: thresholds at the lowest cost alone.", ge=1)
     ] = None
-    headrace_training_forest_sample_fraction: Annotated[
-        float, Field(description="Share of the payments that each tree is grown on.", gt=0, le=1)
-    ] = 0.2
-    headrace_training_forest_class_weight: Annotated[
-        Literal["none", "balanced", "balanced_subsample"],
-        Field(description="How frauds are weighted; none keeps scores close to probabilities."),
-    ] = "none"
-    headrace_training_jobs: Annotated[int, Field(description="Threads that train; -1 takes every core.", ge=-1)] = -1
+    headrace_training_code_commit: Annotated[
+        str | None, Field(description="Commit of the code, for a model's lineage; by default git is asked.")
+    ] = None
+    headrace_training_interval_seconds_min: Annotated[
+        float, Field(description="Runs that nobody but drift asks for begin at least this far apart.", ge=0)
+    ] = 60.0
     headrace_training_archive_batch_records: Annotated[
         int, Field(description="Most records archived at once.", ge=1)
     ] = 20_000

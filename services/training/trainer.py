@@ -1,133 +1,256 @@
-"""One training run: archive → data → candidate → export → gates → registry → comparison."""
+"""One training run: archive → data → search → candidate → export → gates → report → registry."""
 
-import hashlib
 import logging
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
 
 from services.training.archive import Archive
-from services.training.candidate import Candidate, make_candidate
-from services.training.comparison import compare
-from services.training.dataset import TrainingSet, read_training_set
-from services.training.encoding import Rates, forest_of, rates_of
-from services.training.export import export
-from services.training.gates import check_export
-from services.training.references import references_of
+from services.training.candidate import held_out_periods, make_candidate
+from services.training.choice import Choice, chosen
+from services.training.code_commit import code_commit
+from services.training.data.dataset import TrainingSet, read_training_set
+from services.training.data.leakage import LeakageBounds, check_leakage
+from services.training.data.quality import exact_rows, quality_of, require_usable
+from services.training.dossier import report_input
+from services.training.estimators.export import export
+from services.training.evaluation.card import model_card
+from services.training.evaluation.metrics import evaluate
+from services.training.evaluation.policy import Costs, choose_thresholds
+from services.training.evaluation.report import write_report
+from services.training.evaluation.scored import Scored
+from services.training.gates.export_gate import check_export
+from services.training.manifests import manifest_of
+from services.training.measured import Inspected, Measured
+from services.training.outcome import Step
+from services.training.recipe import Recipe, keep
 from services.training.refusal import RefusedError
+from services.training.search.search import Progress
+from services.training.search.steps import Steps
 from services.training.settings import TrainingSettings
+from services.training.verdict import Champion, Verdict, judged
 from shared.contracts.events import ModelEvent
 from shared.features.definitions import FeatureSet
-from shared.models.manifest import MODEL_NAME, CategoryEncoding, Manifest
-from shared.models.registry import ModelIntegrityError, Registry
+from shared.models.manifest import MODEL_NAME, Manifest
+from shared.models.packages import ModelIntegrityError
+from shared.models.registry import Registry, RegistryUnavailableError
+from shared.models.runs import DataSource
 from shared.models.session import OnnxModel
+from shared.runtime.clock import Clock
 from shared.runtime.logs import fields
 
 log = logging.getLogger(__name__)
 
+Show = Callable[[str, Progress | None], None]
+"""Told which part of a run begins, and how far a search is."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to announce about a run; version 0 when it registered no model."""
-
-    action: Literal["registered", "promoted", "refused"]
-    reason: str
-    model_version: int = 0
-    model_digest: str | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
     """Trains the fraud model.
 
     A crash after the registry took a version and before it was announced leaves that version unannounced, which harms
-    nobody: the run is repeated and takes the next number.
+    nobody: the run is repeated, from the steps that it had finished, and takes the next number.
     """
 
     def __init__(
-        self, archive: Archive, registry: Registry, feature_set: FeatureSet, settings: TrainingSettings
+        self,
+        archive: Archive,
+        registry: Registry,
+        feature_set: FeatureSet,
+        settings: TrainingSettings,
+        clock: Clock,
+        *,
+        show: Show = lambda _part, _progress: None,
     ) -> None:
         self._archive = archive
         self._registry = registry
         self._settings = settings
+        self._clock = clock
+        self._shown = show
+        self._code_commit = settings.headrace_training_code_commit or code_commit()
         self.feature_set = feature_set
 
     def run(self, champion: ModelEvent | None, *, now: datetime) -> list[Step]:
         """Train on what is archived now; return what to announce, in order. A refusal is an answer, not an error."""
         try:
+            self._show("reading the archive")
             data = read_training_set(self._archive, self.feature_set, self._settings)
             log.info("training", **fields(rows=len(data.frauds), frauds=int(data.frauds.sum()), as_of=data.as_of))
-            candidate = make_candidate(data, self._settings)
-            model = self._registered(data, candidate, now)
+            run_id = self._begun(data)
+            jobs = self._settings.headrace_training_jobs
+            try:
+                with threadpool_limits(jobs if jobs > 0 else None):
+                    return self._made(run_id, data, champion, now)
+            except RefusedError as refusal:
+                self._registry.fail(run_id, str(refusal))
+                raise
         except RefusedError as refusal:
             log.warning("no model: %s", refusal, **fields(code=refusal.code))
             return [Step("refused", str(refusal))]
-        return self._judged(model, candidate, champion)
+        except RegistryUnavailableError as error:
+            log.warning("no model: %s", error, **fields(code="registry"))
+            return [Step("refused", f"a model cannot be registered: {error}")]
 
-    def _registered(self, data: TrainingSet, candidate: Candidate, now: datetime) -> OnnxModel:
-        """Export, check and register the candidate; raises RefusedError, and then nothing was registered."""
-        onnx = export(candidate.model)
-        names = data.feature_set.feature_names
-        manifest = Manifest(
-            model_name=MODEL_NAME,
-            model_version=max(self._registry.versions(MODEL_NAME), default=0) + 1,
-            model_digest=hashlib.sha256(onnx).hexdigest(),
-            feature_set=data.feature_set.name,
-            feature_version=data.feature_set.version,
-            feature_names=names,
-            categories={names[column]: _recorded(rates) for column, rates in rates_of(candidate.model).items()},
-            estimator=" ".join(repr(forest_of(candidate.model)).split()),
-            trained_at=now,
-            data_digest=data.digest,
-            training_rows=len(data.frauds),
-            trained_until=_EPOCH + timedelta(microseconds=int(data.times[-1])),
-            metrics=candidate.metrics,
-            thresholds=candidate.thresholds,
-            references=references_of(candidate),
+    def _show(self, part: str, progress: Progress | None = None) -> None:
+        """Tell which part of the run begins, in the log too."""
+        if progress is None:
+            log.info("run: %s", part)
+        self._shown(part, progress)
+
+    def show_champion(self, promoted: ModelEvent) -> None:
+        """Let the registry show who is champion; it does not decide that, so nothing hangs on it."""
+        try:
+            self._registry.show_champion(promoted)
+        except RegistryUnavailableError as error:
+            log.warning("promoted, but MLflow does not show it: %s", error, **fields(trace_id=promoted.trace_id))
+
+    def _begun(self, data: TrainingSet) -> str:
+        """Open a run in the registry, before anything is spent on it."""
+        parameters = {
+            name: value
+            for name, value in self._settings.model_dump().items()
+            if name.startswith("headrace_training_") and value is not None
+        }
+        tags = {"feature_version": data.feature_set.version, "code_commit": self._code_commit or "unknown"}
+        run_id = self._registry.begin(MODEL_NAME, parameters=parameters, tags=tags)
+        first, last = (_EPOCH + timedelta(microseconds=int(data.times[at])) for at in (0, -1))
+        source = DataSource(
+            data.digest,
+            str(self._settings.headrace_home / "archive"),
+            first,
+            last,
+            len(data.frauds),
+            int(data.frauds.sum()),
         )
+        self._registry.log(run_id, data=source)
+        return run_id
+
+    def _made(self, run_id: str, data: TrainingSet, champion: ModelEvent | None, now: datetime) -> list[Step]:
+        """Make, gate and register a model; raises RefusedError, and then nothing was registered."""
+        steps = Steps(self._settings.headrace_home / "steps")
+        inspected = self._inspected(data)
+        incumbent = self._incumbent(champion)
+        choice = chosen(
+            data, incumbent, self._settings, steps, self._clock, lambda progress: self._show("searching", progress)
+        )
+        measured = self._measured(choice.recipe, choice.data, steps)
+        self._tell_reused(choice, measured)
+        self._show("export, gates, report")
+        onnx = export(measured.candidate.model, data.rows.shape[1])
+        version = self._registry.reserve(MODEL_NAME, run_id)
+        manifest = manifest_of(choice.data, measured, onnx, version=version, now=now, code_commit=self._code_commit)
         model = OnnxModel(manifest, onnx)
-        check_export(model, candidate.model, data, candidate.held_out)
-        try:
-            self._registry.add(manifest, onnx)
-        except OSError as error:
-            raise RefusedError("registry", f"the registry cannot be written: {error}; mend it and ask again") from error
-        return model
-
-    def _judged(self, model: OnnxModel, candidate: Candidate, champion: ModelEvent | None) -> list[Step]:
-        """Announce the registered model, and whether it goes live."""
-        version, digest = model.manifest.model_version, model.manifest.model_digest
-        registered = Step(
-            "registered", f"passed the export gate: {_summary(model)}", version, digest, candidate.metrics
-        )
-        if champion is None:
-            return [registered, Step("promoted", "the first model", version, digest)]
-        try:
-            incumbent = OnnxModel(
-                *self._registry.load(MODEL_NAME, champion.model_version, digest=champion.model_digest)
-            )
-        except (ModelIntegrityError, ValueError) as error:
-            return [registered, Step("promoted", f"the champion cannot be loaded: {error}"[:4096], version, digest)]
-        if incumbent.manifest.feature_version != model.manifest.feature_version:
-            reason = f"version {champion.model_version} was made for other features, which are no longer computed"
-            return [registered, Step("promoted", reason, version, digest)]
-        outcome = compare(
+        difference = check_export(model, measured.candidate.model, choice.data, measured.candidate.held_out)
+        verdict = judged(
+            model,
             incumbent,
-            candidate.held_out,
-            candidate.held_out_scores,
-            tolerance=self._settings.headrace_training_tolerance,
+            measured.candidate,
+            measured.evaluation,
+            self._settings,
+            monotonic_seconds=self._clock.monotonic_seconds,
         )
-        action: Literal["promoted", "refused"] = "promoted" if outcome.better_or_equal else "refused"
-        return [registered, Step(action, outcome.explanation, version, digest, outcome.metrics)]
+        told = report_input(
+            inspected,
+            choice,
+            measured,
+            model,
+            incumbent,
+            verdict,
+            costs=costs_of(self._settings),
+            export_difference=difference,
+            label_delay_days=self._settings.headrace_training_label_delay_days,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            write_report(Path(folder), told)
+            manifest_digest = self._registered(manifest, onnx, run_id, model_card(told), Path(folder))
+        keep(measured.candidate.model, manifest.model_digest, steps)
+        return _announced(manifest, manifest_digest, verdict)
+
+    def _inspected(self, data: TrainingSet) -> Inspected:
+        self._show("looking at the data")
+        quality = quality_of(data, exact_rows(self._archive, data))
+        require_usable(quality)
+        bounds = LeakageBounds(auc=self._settings.headrace_training_leakage_auc)
+        checks = check_leakage(data, held_out_periods(data, self._settings), self._archive, bounds)
+        return Inspected(data, quality, checks)
+
+    def _incumbent(self, champion: ModelEvent | None) -> Champion:
+        if champion is None:
+            return Champion(None, "the first model")
+        try:
+            manifest, onnx = self._registry.load(
+                MODEL_NAME,
+                champion.model_version,
+                digest=champion.model_digest,
+                manifest_digest=champion.manifest_digest,
+            )
+            incumbent = OnnxModel(manifest, onnx)
+        except (ModelIntegrityError, ValueError) as error:
+            return Champion(None, f"the champion cannot be loaded: {error}")
+        if manifest.feature_version != self.feature_set.version:
+            what = f"version {champion.model_version} was made for other features, which are no longer computed"
+            return Champion(None, what)
+        return Champion(incumbent, "")
+
+    def _measured(self, recipe: Recipe, data: TrainingSet, steps: Steps) -> Measured:
+        self._show(f"training {recipe.told}")
+        candidate = make_candidate(recipe, data, self._settings, steps)
+        held_out = candidate.held_out
+        scored = Scored(
+            held_out.frauds, candidate.scores, held_out.cards, held_out.times, held_out.amounts, held_out.rows
+        )
+        costs = costs_of(self._settings)
+        capacity = self._settings.headrace_training_reviews_a_day_max
+        thresholds = choose_thresholds(scored, costs, reviews_a_day_max=capacity)
+        return Measured(candidate, thresholds, scored, evaluate(scored, thresholds, costs))
+
+    def _tell_reused(self, choice: Choice, measured: Measured) -> None:
+        trials = sum(trial.reused for trial in choice.found.trials)
+        steps = [f"{trials} of {len(choice.found.trials)} trials"] * (trials > 0) + list(measured.candidate.reused)
+        if steps:
+            self._show(f"reused from earlier runs: {', '.join(steps)}")
+
+    def _registered(self, manifest: Manifest, onnx: bytes, run_id: str, card: str, report: Path) -> str:
+        try:
+            return self._registry.add(manifest, onnx, run_id=run_id, card=card, artefacts=report)
+        except OSError as error:
+            raise RefusedError("registry", f"the model cannot be kept: {error}; mend it and ask again") from error
 
 
-def _recorded(rates: Rates) -> CategoryEncoding:
-    return CategoryEncoding(
-        codes=[int(code) for code in rates.codes], fraud_rates=rates.rates.tolist(), unseen=rates.unseen
+def costs_of(settings: TrainingSettings) -> Costs:
+    """Return the cost matrix that the settings state."""
+    return Costs(
+        review_minor_units=settings.headrace_training_review_cost_minor_units,
+        chargeback_minor_units=settings.headrace_training_chargeback_cost_minor_units,
+        declined_genuine_minor_units=settings.headrace_training_declined_cost_minor_units,
+        declined_genuine_share=settings.headrace_training_declined_cost_share,
     )
 
 
-def _summary(model: OnnxModel) -> str:
-    manifest = model.manifest
-    return f"{manifest.estimator} on {manifest.training_rows} payments up to {manifest.trained_until}"
+def _announced(manifest: Manifest, manifest_digest: str, verdict: Verdict) -> list[Step]:
+    registered = Step(
+        "registered",
+        f"passed the export gate: {manifest.estimator} on {manifest.training_rows} payments up to "
+        f"{manifest.trained_until:%Y-%m-%d %H:%M} UTC",
+        manifest.model_version,
+        manifest.model_digest,
+        manifest_digest,
+        manifest.data_digest,
+        manifest.metrics,
+    )
+    compared = {} if verdict.test is None else {"lead": verdict.test.lead, "p_value": verdict.test.p_value or 1.0}
+    last = Step(
+        "promoted" if verdict.promoted else "refused",
+        verdict.reason,
+        manifest.model_version,
+        manifest.model_digest,
+        manifest_digest,
+        manifest.data_digest,
+        compared,
+    )
+    return [registered, last]

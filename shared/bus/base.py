@@ -21,9 +21,10 @@ class BusUnavailableError(Exception):
 
 
 class FencedError(Exception):
-    """The subscription no longer owns what it polled; its commit was refused and nothing of it became visible.
+    """Somebody else took over; what was to be committed or written was refused, and nothing of it became visible.
 
-    Close it and subscribe again: the records come back to whoever owns them now.
+    A subscription no longer owns what it polled: close it and subscribe again, and the records come back to whoever
+    owns them now. A sole writer was followed by another: open one again, and read what the other wrote.
     """
 
 
@@ -81,6 +82,23 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """Wait for what is queued, then let go."""
+        ...
+
+
+class SoleWriter(Protocol):
+    """Writes records as long as nobody has opened a sole writer of the same topic since."""
+
+    def write(self, outgoing: Sequence[Outgoing]) -> None:
+        """Append `outgoing`, all of it or nothing, in its order.
+
+        Raises:
+            FencedError: another sole writer has been opened; nothing was written.
+            BusUnavailableError: the outcome is unknown; open a sole writer again, and read the topic to learn it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go."""
         ...
 
 
@@ -142,6 +160,17 @@ class Bus(Protocol):
 
     def publisher(self) -> Publisher:
         """Open a publisher."""
+        ...
+
+    def sole_writer(self, topic: str) -> SoleWriter:
+        """Open a writer of `topic`, and fence every sole writer that was opened on it before, by any process.
+
+        Whatever those wrote can be read when this returns, and nothing of theirs is added later: who reads the topic to
+        its end now and then writes has read everything that comes before.
+
+        Raises:
+            BusUnavailableError: the log cannot be reached.
+        """
         ...
 
     def subscribe(self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False) -> Subscription:

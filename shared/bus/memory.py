@@ -29,6 +29,7 @@ class MemoryBus:
         self._logs: dict[TopicPartition, list[Record]] = {}
         self._partition_count: dict[str, int] = {}
         self._groups: dict[str, _Group] = defaultdict(_Group)
+        self._sole_writers: dict[str, MemorySoleWriter] = {}
 
     def create_topics(self, topics: Iterable[Topic]) -> None:
         with self._changed:
@@ -39,6 +40,11 @@ class MemoryBus:
 
     def publisher(self) -> "MemoryPublisher":
         return MemoryPublisher(self)
+
+    def sole_writer(self, topic: str) -> "MemorySoleWriter":
+        with self._changed:
+            self._sole_writers[topic] = MemorySoleWriter(self, topic)
+            return self._sole_writers[topic]
 
     def subscribe(
         self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False
@@ -119,6 +125,23 @@ class MemoryPublisher:
 
     def close(self) -> None:
         """Nothing is queued."""
+
+
+class MemorySoleWriter:
+    """Appends while it is the one opened last."""
+
+    def __init__(self, bus: MemoryBus, topic: str) -> None:
+        self._bus = bus
+        self._topic = topic
+
+    def write(self, outgoing: Sequence[Outgoing]) -> None:
+        with self._bus._changed:
+            if self._bus._sole_writers[self._topic] is not self:
+                raise FencedError(f"another sole writer of {self._topic} was opened; open one again")
+            self._bus._append(outgoing)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class MemorySubscription:

@@ -211,9 +211,18 @@ class ModelEvent(Event, frozen=True, kw_only=True):
     """A step in a model's life. Append-only: each carries the SHA-256 of the one before on the same topic."""
 
     model_name: Identifier
-    model_version: Annotated[int, Meta(ge=0, description="0 when a run was refused before it registered a model.")]
+    model_version: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="The version that the action is about; with rolled_back the one that is in force from then on. "
+            "0 when a run was refused before it registered a model.",
+        ),
+    ]
     action: Literal["registered", "promoted", "refused", "shadowed", "rolled_back", "archived"]
     model_digest: Digest | None
+    manifest_digest: Digest | None = None
+    data_digest: Digest | None = None
     feature_version: Digest
     actor: Identifier
     reason: Text

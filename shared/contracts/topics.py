@@ -71,7 +71,7 @@ MODELS = Topic(
     "models",
     events.ModelEvent,
     "model_name",
-    ("training",),
+    ("training", "cli"),
     ("scoring", "drift"),
     None,
     ordered_by_entity=False,

@@ -54,9 +54,12 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     model_digest: SHA-256 of the ONNX file's bytes.
     data_digest: SHA-256 of the training set.
+    family, parameters: what kind of model it is and how it was made, as in services/training/estimators/families.py.
+    estimator: the same in one line, for people.
+    code_commit: the commit of the code that trained it, where that can be told.
     trained_until: event time of the newest payment it was trained on; payments after it are new to this model.
-    metrics: on the latest payments; the ranking ones from a model trained on earlier payments only, precision and
-        recall at the review threshold from this model's trees that had not seen the payment (out of bag).
+    metrics: on the latest payments, each scored by a model of the same making that was trained on earlier ones only.
+    intervals: by metric name, the ends of its 95 % interval.
     categories: by feature name; the other features go to the estimator as they are.
     references: by feature name, and "score".
     """
@@ -69,11 +72,15 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     feature_names: list[str]
     categories: dict[str, CategoryEncoding] = {}
     estimator: str
+    family: str
+    parameters: dict[str, str | int | float | bool | None] = {}
+    code_commit: str | None = None
     trained_at: datetime
     data_digest: str
     training_rows: int
     trained_until: datetime | None = None
     metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = {}
     thresholds: Thresholds
     references: dict[str, Reference]
 

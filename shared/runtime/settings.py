@@ -31,8 +31,12 @@ class ServiceSettings(BaseSettings):
     ] = "redis://127.0.0.1:6379/0"
     headrace_home: Annotated[
         Path,
-        Field(description="Folder of the archive and the model registry; shared by scoring and training."),
+        Field(description="Folder of the archive, the models, and what training remembers of finished steps."),
     ] = DEFAULT_HOME
+    mlflow_tracking_uri: Annotated[
+        str | None,
+        Field(description="MLflow server that keeps runs and models; unset: SQLite below HEADRACE_HOME."),
+    ] = None
     headrace_instance: Annotated[
         str,
         Field(

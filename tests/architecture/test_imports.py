@@ -9,6 +9,7 @@ VENDOR_HOMES = {
     "kafka": ("shared.bus.kafka",),
     "redis": ("shared.store.redis",),
     "onnxruntime": ("shared.models",),
+    "mlflow": ("shared.models",),
     "sklearn": ("services.training",),
     "skl2onnx": ("services.training",),
     "prometheus_client": ("shared.runtime.metrics",),

@@ -1,4 +1,4 @@
-"""The Fraud Detection Handbook's single split and its three figures (Le Borgne et al., 2022, chapters 3 to 5)."""
+"""The Fraud Detection Handbook's splits and its three figures (Le Borgne et al., 2022, chapters 3 to 5)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -12,6 +12,10 @@ TRAIN_FROM = datetime(2018, 7, 25, tzinfo=UTC)
 TRAIN_DAYS = DELAY_DAYS = TEST_DAYS = 7
 TEST_FROM = TRAIN_FROM + timedelta(days=TRAIN_DAYS + DELAY_DAYS)
 TEST_UNTIL = TEST_FROM + timedelta(days=TEST_DAYS)
+PREQUENTIAL = [TRAIN_FROM + timedelta(weeks=week) for week in range(4)]
+"""When the training weeks of the four folds begin."""
+VALIDATION = [TRAIN_FROM - timedelta(weeks=weeks) for weeks in (5, 4, 3, 2)]
+"""When those begin on which parameters are chosen: the last test week is the first of the above training weeks."""
 CARDS_LOOKED_AT = 100
 
 FEATURES = [
@@ -35,6 +39,13 @@ class Result(NamedTuple):
     card_precision_ceiling: float
 
 
+PUBLISHED_PREQUENTIAL = {
+    "logistic regression": Result(0.868, 0.623, 0.297, float("nan")),
+    "random forest": Result(0.870, 0.678, 0.299, float("nan")),
+    "XGBoost": Result(0.869, 0.687, 0.303, float("nan")),
+    "feed-forward network": Result(0.876, 0.675, 0.303, float("nan")),
+    "LSTM": Result(0.876, 0.665, 0.297, float("nan")),
+}
 PUBLISHED = {
     "logistic regression": Result(0.871, 0.606, 0.291, float("nan")),
     "random forest": Result(0.867, 0.658, 0.287, float("nan")),
@@ -49,17 +60,23 @@ def days_of(transactions: pl.DataFrame, since: datetime, days: int) -> pl.DataFr
 
 
 def test_set(transactions: pl.DataFrame) -> pl.DataFrame:
-    """Return the test week without the customers known to be compromised, day by day.
+    """Return what the single split is tested on."""
+    return tested_payments(transactions, TRAIN_FROM)
+
+
+def tested_payments(transactions: pl.DataFrame, train_from: datetime) -> pl.DataFrame:
+    """Return the test week of a split without the customers known to be compromised, day by day.
 
     Known are those defrauded in the training week, and on test day d also those of the d days after it: their labels
     are 7 days late.
     """
-    known = set(_defrauded(days_of(transactions, TRAIN_FROM, TRAIN_DAYS)))
+    test_from = train_from + timedelta(days=TRAIN_DAYS + DELAY_DAYS)
+    known = set(_defrauded(days_of(transactions, train_from, TRAIN_DAYS)))
     days = []
     for day in range(TEST_DAYS):
-        newly_known = TRAIN_FROM + timedelta(days=TRAIN_DAYS + day - 1)
+        newly_known = train_from + timedelta(days=TRAIN_DAYS + day - 1)
         known |= set(_defrauded(days_of(transactions, newly_known, 1)))
-        today = days_of(transactions, TEST_FROM + timedelta(days=day), 1)
+        today = days_of(transactions, test_from + timedelta(days=day), 1)
         days.append(today.filter(~pl.col("CUSTOMER_ID").is_in(list(known))))
     return pl.concat(days)
 

@@ -10,6 +10,7 @@ from kafka.admin import NewTopic
 from shared.bus.base import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, TopicPartition
 from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, partitions_of, translated
 from shared.bus.kafka.publisher import KafkaPublisher
+from shared.bus.kafka.sole_writer import KafkaSoleWriter
 from shared.bus.kafka.subscription import KafkaSubscription
 from shared.bus.kafka.tail import KafkaTail
 from shared.contracts.topics import Topic
@@ -68,6 +69,9 @@ class KafkaBus:
 
     def publisher(self) -> "KafkaPublisher":
         return self._remember(KafkaPublisher(self._connection()))
+
+    def sole_writer(self, topic: str) -> "KafkaSoleWriter":
+        return self._remember(KafkaSoleWriter(self._connection(), topic))
 
     def subscribe(
         self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False

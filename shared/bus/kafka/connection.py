@@ -34,7 +34,7 @@ def translated(call: Callable[[], T]) -> T:
     try:
         return call()
     except _FENCED as error:
-        raise FencedError(f"the group moved on: {error}") from error
+        raise FencedError(f"somebody else took over: {error}") from error
     except (kafka.errors.KafkaError, OSError) as error:
         raise BusUnavailableError(f"Kafka does not answer: {error!r}") from error
 

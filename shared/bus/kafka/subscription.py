@@ -15,26 +15,16 @@ import kafka.errors
 import kafka.structs
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
-from shared.bus.base import (
-    DEAD_LETTER_BYTES_MAX,
-    BusUnavailableError,
-    FencedError,
-    Outgoing,
-    Record,
-    Standing,
-    TopicPartition,
-)
+from shared.bus.base import BusUnavailableError, FencedError, Outgoing, Record, Standing, TopicPartition
 from shared.bus.kafka.connection import (
     CONNECT_TIMEOUT_MS,
-    REQUEST_TIMEOUT_MS,
     SESSION_TIMEOUT_MS,
-    TRANSACTION_RETRY_BACKOFF_MS,
-    TRANSACTION_TIMEOUT_MS,
     close_producer,
     records_of,
     translated,
 )
 from shared.bus.kafka.fetching import ORDERED_FETCH_BYTES_MAX, WAIT_STEP_SECONDS, fetch, have_more
+from shared.bus.kafka.transactions import finish_step, transactional_producer
 from shared.bus.ordering import FetchedRecords
 
 FETCH_BYTES_MAX = 64 * 1024
@@ -190,30 +180,15 @@ class KafkaSubscription:
 
     def _commit_transaction(self, outgoing: Sequence[Outgoing], offsets: dict[Any, Any]) -> None:
         if self._producer is None:
-            self._producer = kafka.KafkaProducer(
-                **self._connection,
-                transactional_id=self._transactional_id,
-                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-                retry_backoff_ms=TRANSACTION_RETRY_BACKOFF_MS,
-                delivery_timeout_ms=REQUEST_TIMEOUT_MS * 2,
-                max_request_size=DEAD_LETTER_BYTES_MAX,
-                max_block_ms=REQUEST_TIMEOUT_MS * 2,
-                linger_ms=2,
-            )
+            self._producer = transactional_producer(self._connection, self._transactional_id)
             self._producer.init_transactions()
         producer = self._producer
         producer.begin_transaction()
         for topic, key, value, produced_ms in outgoing:
             producer.send(topic, value, key, timestamp_ms=produced_ms)
         transaction = producer._transaction_manager
-        self._await(transaction.send_offsets_to_transaction(offsets, self._membership))
-        self._await(transaction.begin_commit())
-
-    def _await(self, result: Any) -> None:
-        """Wait for one step of a transaction; the client's own calls would wait for an absent broker without end."""
-        self._producer._sender.wakeup()
-        if not result.wait(REQUEST_TIMEOUT_MS):
-            raise kafka.errors.KafkaTimeoutError(f"no answer to a transaction within {REQUEST_TIMEOUT_MS} ms")
+        finish_step(producer, transaction.send_offsets_to_transaction(offsets, self._membership))
+        finish_step(producer, transaction.begin_commit())
 
 
 class _Revocations(kafka.ConsumerRebalanceListener):  # type: ignore[misc]

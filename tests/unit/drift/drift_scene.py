@@ -17,7 +17,7 @@ from shared.contracts.events import Decision, DriftAlarm, Event, FeatureVector, 
 from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import BY_NAME, TOPICS
 from shared.models.manifest import Manifest, Reference, Thresholds
-from shared.models.registry import Registry
+from shared.models.packages import Packages
 from shared.runtime.clock import ManualClock
 from shared.runtime.loop import Delivery
 from tests.events import FRESH, START, TRACE_ID, label, payment
@@ -37,6 +37,7 @@ def manifest(version: int = 1, *, recall: float = 0.7, **fields: Any) -> Manifes
         "feature_version": FEATURE_VERSION,
         "feature_names": FEATURE_NAMES,
         "estimator": "test",
+        "family": "random_forest",
         "trained_at": START,
         "data_digest": "0" * 64,
         "training_rows": 1000,
@@ -56,7 +57,7 @@ def digest(content: bytes) -> str:
 
 
 def register(home: Path, model: Manifest) -> None:
-    Registry(home / "registry").add(model, ONNX + bytes([model.model_version]))
+    Packages(home / "models").add(model, ONNX + bytes([model.model_version]))
 
 
 def promotion(version: int = 1, **fields: Any) -> ModelEvent:
@@ -128,7 +129,7 @@ class Scene:
         self.clock = ManualClock(NOW)
         self.home = home
         self.monitor = Monitor(
-            Registry(home / "registry").manifest, DriftSettings(headrace_home=home, **settings), self.clock
+            Packages(home / "models").manifest, DriftSettings(headrace_home=home, **settings), self.clock
         )
         self._offsets: dict[str, int] = defaultdict(int)
         self._produced_ms = 0
@@ -174,5 +175,5 @@ def requests(events: Iterable[Event]) -> list[RetrainingRequest]:
 
 def rewrite_manifest(home: Path, version: int, content: Manifest) -> None:
     """Put `content` in the place of a registered manifest, as no honest writer would."""
-    path = home / "registry" / "fraud" / str(version) / "manifest.json"
+    path = home / "models" / "fraud" / str(version) / "manifest.json"
     path.write_bytes(msgspec.json.encode(content))

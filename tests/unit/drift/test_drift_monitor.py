@@ -79,6 +79,36 @@ def test_a_promotion_that_is_announced_twice_changes_nothing(tmp_path: Path) -> 
     assert len(requests(scene.feed(decided_frauds(MISSED[:8], first=100)))) == 1
 
 
+def test_a_rollback_is_watched_from_then_on_like_a_promotion(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.promote()
+    assert len(requests(scene.feed(decided_frauds(MISSED)))) == 1
+    scene.promote(2)
+    assert scene.feed([promotion(1, action="rolled_back", event_id=promotion(3).event_id)]) == []
+    assert scene.feed(decided_frauds(MISSED, first=100, version=2)) == [], "no longer in force"
+    (request,) = requests(scene.feed(decided_frauds(MISSED, first=200)))
+    assert "model fraud 1" in request.reason
+
+
+@pytest.mark.parametrize("action", ["registered", "refused", "shadowed", "archived"])
+def test_what_else_is_announced_changes_nothing(tmp_path: Path, action: str) -> None:
+    scene = Scene(tmp_path)
+    scene.promote()
+    assert scene.feed(decided_frauds(MISSED[:8])) == []
+    register(tmp_path, manifest(2))
+    assert scene.feed([promotion(2, action=action)]) == []
+    assert len(requests(scene.feed(decided_frauds(MISSED[:8], first=100)))) == 1
+
+
+def test_versions_that_were_in_force_before_need_not_be_there_any_more(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    register(tmp_path, manifest(3))
+    failures = metrics.MODEL_LOAD_FAILURES.labels("fraud")._value.get()
+    assert scene.feed([promotion(version) for version in (1, 2, 3)]) == []
+    assert scene.monitor.problem() is None
+    assert metrics.MODEL_LOAD_FAILURES.labels("fraud")._value.get() == failures
+
+
 def test_a_payment_labelled_twice_counts_once(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.promote()
@@ -115,10 +145,10 @@ def test_evidence_is_not_doubled_by_a_batch_that_comes_again(tmp_path: Path) -> 
     assert [scene.monitor(nearly) for _ in range(10)] == [[]] * 10
 
 
-def _week(*, amount: float) -> list[Event]:
+def _week(*, amount: float, first_day: int = 0) -> list[Event]:
     """A week and a day of payments, a tenth flagged; two of seven days are a weekend."""
     events: list[Event] = []
-    for number in range(8 * 300):
+    for number in range(first_day * 300, (first_day + 8) * 300):
         after = number * timedelta(days=1) / 300
         events.append(
             vector(number, amount=amount if number % 4 else 25.0, weekend=float(after.days % 7 >= 5), after=after)
@@ -164,6 +194,10 @@ def test_a_shifted_feature_asks_for_a_new_model_where_set(tmp_path: Path) -> Non
     scene = Scene(tmp_path, headrace_drift_retrain_on_distribution=True)
     scene.promote()
     assert len(requests(scene.feed(_week(amount=5.0)))) == 1
+    assert scene.feed(_week(amount=5.0, first_day=8)) == [], "a model was asked for just now"
+    scene.clock.advance(timedelta(minutes=10))
+    again = scene.feed(_week(amount=5.0, first_day=16))
+    assert len(requests(again)) == 1, "it has not come: training may have been asked too soon"
 
 
 def test_a_stable_week_is_quiet_and_shows_its_statistics(tmp_path: Path) -> None:
@@ -242,4 +276,4 @@ def test_a_missing_registry_is_named(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert scene.monitor.problem() is None, "no model is no problem"
     assert scene.feed([promotion(1), *decided_frauds(MISSED)]) == []
-    assert str(tmp_path / "registry" / "fraud" / "1" / "manifest.json") in (scene.monitor.problem() or "")
+    assert str(tmp_path / "models" / "fraud" / "1" / "manifest.json") in (scene.monitor.problem() or "")

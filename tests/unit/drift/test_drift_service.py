@@ -15,11 +15,12 @@ from shared.bus.memory import MemoryBus
 from shared.contracts import codec
 from shared.contracts.events import DriftAlarm, Event
 from shared.contracts.topics import DRIFT, TOPICS
-from shared.models.registry import Registry
+from shared.models.packages import Packages
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Delivery, Loop
 from shared.runtime.service import Service
 from shared.store.memory import MemoryStore
+from tests.models import local_registry
 from tests.unit.drift.drift_scene import decided_frauds, manifest, promotion, register
 
 SECONDS_MAX = 30.0
@@ -83,11 +84,12 @@ def test_a_restarted_service_finds_the_model_in_service(bus: MemoryBus, tmp_path
     assert _next_alarm(tail).model_version == 1
 
 
-def test_readiness_names_the_manifest_that_is_missing(bus: MemoryBus, tmp_path: Path, started: list[Service]) -> None:
+def test_readiness_names_the_version_that_is_missing(bus: MemoryBus, tmp_path: Path, started: list[Service]) -> None:
+    local_registry(tmp_path)
     service = _start(bus, tmp_path, started)
     _publish(bus, [promotion()])
     _wait_until_read(bus, "headrace-drift-monitor")
-    assert "manifest.json" in service.problems()["model"]
+    assert "has no fraud 1" in service.problems()["model"]
     assert not service.failed.is_set()
 
 
@@ -96,7 +98,7 @@ def test_an_alarm_survives_a_fenced_commit_and_is_published_once(
 ) -> None:
     register(tmp_path, manifest())
     clock = SystemClock()
-    monitor = Monitor(Registry(tmp_path / "registry").manifest, DriftSettings(headrace_home=tmp_path), clock)
+    monitor = Monitor(Packages(tmp_path / "models").manifest, DriftSettings(headrace_home=tmp_path), clock)
     answered = []
 
     def rebalanced_once(deliveries: Sequence[Delivery]) -> Sequence[Outgoing]:

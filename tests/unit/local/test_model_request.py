@@ -23,7 +23,7 @@ def bus() -> MemoryBus:
     return bus
 
 
-def announce(bus: MemoryBus, model_name: str, action: str) -> None:
+def announce(bus: MemoryBus, model_name: str, action: str, *, actor: str = "training") -> None:
     event = ModelEvent(
         event_id=derived_event_id(START, model_name, action),
         occurred_at=START,
@@ -33,7 +33,7 @@ def announce(bus: MemoryBus, model_name: str, action: str) -> None:
         action=action,  # type: ignore[arg-type]
         model_digest="0" * 64,
         feature_version="1" * 64,
-        actor="training",
+        actor=actor,
         reason="because",
         previous_digest=None,
     )
@@ -48,12 +48,14 @@ def test_the_request_says_who_asked_and_why(bus: MemoryBus) -> None:
     assert (request.requested_by, request.reason) == ("ada", "new merchants")
 
 
-def test_following_ends_with_the_outcome_of_the_own_model(bus: MemoryBus) -> None:
+def test_following_ends_with_the_outcome_of_a_run_for_the_own_model(bus: MemoryBus) -> None:
     tail = bus.tail(["models"], start="newest")
     announce(bus, "recommendation", "refused")
     announce(bus, "fraud", "registered")
+    announce(bus, "fraud", "promoted", actor="ada")
+    announce(bus, "fraud", "refused", actor="training-rate-limit")
     announce(bus, "fraud", "promoted")
-    announce(bus, "fraud", "rolled_back")
+    announce(bus, "fraud", "registered")
     actions = [event.action for event in follow_models(tail, ManualClock(START), seconds_max=1.0)]
     assert actions == ["registered", "promoted"]
 

@@ -10,18 +10,15 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from services.training.encoding import with_encoding
-from services.training.export import export
+from services.training.estimators.export import export
 from shared.bus.base import Bus, Outgoing
 from shared.contracts import codec
-from shared.contracts.events import ModelEvent
-from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import MODELS
 from shared.features.catalog.fraud import FRAUD
 from shared.models.manifest import MODEL_NAME, Manifest, Thresholds
-from shared.models.registry import Registry
+from shared.models.packages import Packages
 from shared.runtime.service import Service
-from tests.events import TRACE_ID
+from tests.model_events import Action, model_event
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 AMOUNT = FRAUD.feature_names.index("amount")
@@ -33,10 +30,10 @@ def large_amounts_are_fraud(above: float) -> bytes:
     rows[:, AMOUNT] = np.linspace(0, 2 * above, len(rows))
     # Every split may look at every feature: all but the amount are constant.
     forest = RandomForestClassifier(n_estimators=5, max_features=None, random_state=0)
-    return export(with_encoding(forest, FRAUD.categories).fit(rows, rows[:, AMOUNT] > above))
+    return export(forest.fit(rows, rows[:, AMOUNT] > above), len(FRAUD.features))
 
 
-def register(registry: Registry, version: int, *, above: float = 50_000) -> Manifest:
+def register(packages: Packages, version: int, *, above: float = 50_000) -> Manifest:
     onnx = large_amounts_are_fraud(above)
     manifest = Manifest(
         model_name=MODEL_NAME,
@@ -46,6 +43,7 @@ def register(registry: Registry, version: int, *, above: float = 50_000) -> Mani
         feature_version=FRAUD.version,
         feature_names=FRAUD.feature_names,
         estimator="forest",
+        family="random_forest",
         trained_at=NOW,
         data_digest="0" * 64,
         training_rows=400,
@@ -53,29 +51,26 @@ def register(registry: Registry, version: int, *, above: float = 50_000) -> Mani
         thresholds=Thresholds(review=0.5, decline=0.9),
         references={},
     )
-    registry.add(manifest, onnx)
+    packages.add(manifest, onnx)
     return manifest
 
 
-def promote(bus: Bus, manifest: Manifest) -> None:
-    event = ModelEvent(
-        event_id=derived_event_id(NOW, "promoted", str(manifest.model_version)),
-        occurred_at=NOW,
-        trace_id=TRACE_ID,
-        model_name=manifest.model_name,
-        model_version=manifest.model_version,
-        action="promoted",
+def announce(bus: Bus, action: Action, manifest: Manifest) -> None:
+    event = model_event(
+        action,
+        manifest.model_version,
         model_digest=manifest.model_digest,
         feature_version=manifest.feature_version,
-        actor="test",
-        reason="test",
-        previous_digest=None,
     )
     bus.publisher().send(Outgoing(MODELS.name, manifest.model_name.encode(), codec.encode(event))).result()
 
 
+def promote(bus: Bus, manifest: Manifest) -> None:
+    announce(bus, "promoted", manifest)
+
+
 def model_file(home: Path, version: int) -> Path:
-    return home / "registry" / MODEL_NAME / str(version) / "model.onnx"
+    return home / "models" / MODEL_NAME / str(version) / "model.onnx"
 
 
 @contextmanager

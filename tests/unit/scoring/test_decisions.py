@@ -10,7 +10,7 @@ from shared.contracts import codec
 from shared.contracts.events import Decision, FeatureVector
 from shared.contracts.topics import FEATURES, SCORES
 from shared.features.catalog.fraud import FRAUD
-from shared.models.registry import Registry
+from shared.models.packages import Packages
 from shared.models.session import OnnxModel
 from shared.runtime.clock import ManualClock
 from shared.runtime.loop import Delivery
@@ -20,9 +20,9 @@ from tests.unit.scoring.scoring_scene import AMOUNT, NOW, register
 
 @pytest.fixture
 def model(tmp_path: Path) -> OnnxModel:
-    registry = Registry(tmp_path)
-    manifest = register(registry, 1)
-    return OnnxModel(*registry.load(manifest.model_name, 1, digest=manifest.model_digest))
+    packages = Packages(tmp_path)
+    manifest = register(packages, 1)
+    return OnnxModel(*packages.load(manifest.model_name, 1, digest=manifest.model_digest))
 
 
 def vector(amount: float, **changes: object) -> FeatureVector:

@@ -19,7 +19,7 @@ from shared.contracts.events import Decision, Transaction
 from shared.contracts.topics import SCORES, TOPICS, TRANSACTIONS
 from shared.features.progress import PROGRESS_KEY, applied, milliseconds
 from shared.features.state import KEY_PREFIX
-from shared.models.registry import Registry
+from shared.models.packages import Packages
 from shared.runtime.clock import SystemClock
 from shared.runtime.service import Service, add_operations_endpoints
 from shared.store.base import StoreUnavailableError
@@ -72,8 +72,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     bus, clock = FaultyBus(), SystemClock()
     store = FaultyStore(clock)
     bus.create_topics(TOPICS)
-    registry = Registry(tmp_path / "registry")
-    promote(bus, register(registry, 1))
+    packages = Packages(tmp_path / "models")
+    promote(bus, register(packages, 1))
     scoring = build_scoring(ScoringSettings(headrace_home=tmp_path), bus, store, clock)
     features = build_features(FeaturesSettings(headrace_home=tmp_path), bus, store, clock)
     add_operations_endpoints(scoring)

@@ -12,7 +12,7 @@ from services.cli.__main__ import app
 from services.training.archive import Archive
 from services.training.backfill import Progress, fill_archive, write_file
 from services.training.columns import VECTOR_COLUMNS, feature_columns
-from services.training.dataset import read_training_set
+from services.training.data.dataset import read_training_set
 from shared.contracts.events import FeatureVector
 from shared.contracts.topics import FEATURES, LABELS
 from shared.features.catalog.fraud import FRAUD

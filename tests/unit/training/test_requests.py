@@ -1,228 +1,181 @@
-"""Retraining requests: what is announced, and what is not done twice."""
+"""Retraining requests: what is announced, what is not done twice, and what happens when a run comes to no end."""
 
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import numpy as np
-import numpy.typing as npt
 import pytest
 
-from services.training.handlers import ArchiveHandler, RequestHandler
-from services.training.history import read_history
-from services.training.references import EDGES_MAX
-from services.training.trainer import Trainer
-from shared.bus.base import Outgoing, Record
-from shared.bus.memory import MemoryBus
+from shared.bus.base import BusUnavailableError
+from shared.bus.memory import MemoryBus, MemorySoleWriter
 from shared.contracts import codec
-from shared.contracts.events import DeadLetter, ModelEvent, RetrainingRequest
-from shared.contracts.ids import derived_event_id
-from shared.contracts.topics import MODELS, RETRAINING, TOPICS
+from shared.contracts.events import DeadLetter
+from shared.contracts.topics import RETRAINING
 from shared.features.catalog.fraud import FRAUD
 from shared.models.audit import first_broken_link
-from shared.models.registry import Registry
-from shared.models.session import OnnxModel
-from shared.runtime.clock import ManualClock
 from shared.runtime.loop import Delivery
-from tests.events import START
-from tests.unit.training.training_scene import World, archive, record, settings, world
-
-SECOND = timedelta(seconds=1)
+from tests.model_events import model_event
+from tests.unit.training.request_scene import INTERVAL, SECOND, Service, actions
 
 
-@dataclass
-class Service:
-    """The handlers around a bus in memory, driven by hand."""
+class AwayOnce(MemoryBus):
+    """A log that goes away when somebody begins to write, the first time."""
 
-    home: Path
-    changes: dict[str, Any] = field(default_factory=dict)
-    bus: MemoryBus = field(default_factory=lambda: MemoryBus(partitions=4))
-    clock: ManualClock = field(default_factory=lambda: ManualClock(START))
+    away = True
 
-    def __post_init__(self) -> None:
-        self.bus.create_topics(TOPICS)
-        self.registry = Registry(self.home / "registry")
-        kept = archive(self.home)
-        self.archive = ArchiveHandler(kept)
-        trainer = Trainer(kept, self.registry, FRAUD, settings(self.home, **self.changes))
-        self.handler = RequestHandler(trainer, lambda: read_history(self.bus), self.clock)
-
-    def archived(self, scene: World, *, first_offset: int = 0) -> "Service":
-        self.archive(
-            [
-                Delivery(record._replace(offset=record.offset + first_offset), event)
-                for record, event in scene.deliveries()
-            ]
-        )
-        return self
-
-    def requested(self, name: str, *, model_name: str = "fraud") -> Delivery:
-        """Return a request that is made now; the clock then moves on."""
-        now = self.clock.now()
-        request = RetrainingRequest(
-            event_id=derived_event_id(now, name),
-            occurred_at=now,
-            trace_id=f"{len(name):032x}",
-            model_name=model_name,
-            requested_by="test",
-            reason="a test",
-        )
-        self.clock.advance(SECOND)
-        return Delivery(record(RETRAINING, request, produced_ms=int(now.timestamp() * 1000)), request)
-
-    def answered(self, request: Delivery) -> list[ModelEvent]:
-        """Handle a request and commit its answer."""
-        outgoing = self.handler([request])
-        self.commit(outgoing)
-        return [codec.decode(ModelEvent, answer.value) for answer in outgoing]
-
-    def commit(self, outgoing: list[Outgoing]) -> None:
-        publisher = self.bus.publisher()
-        for answer in outgoing:
-            publisher.send(answer)
-
-    def model(self, event: ModelEvent) -> OnnxModel:
-        assert event.model_digest is not None
-        return OnnxModel(*self.registry.load(event.model_name, event.model_version, digest=event.model_digest))
-
-    def on_models(self) -> list[Record]:
-        return self.bus.tail([MODELS.name], start="oldest").poll(wait_seconds=0)
+    def sole_writer(self, topic: str) -> MemorySoleWriter:
+        if self.away:
+            self.away = False
+            raise BusUnavailableError("Kafka does not answer")
+        return super().sole_writer(topic)
 
 
-def actions(events: list[ModelEvent]) -> list[tuple[str, int]]:
-    return [(event.action, event.model_version) for event in events]
-
-
-def test_the_first_model_is_registered_and_promoted(tmp_path: Path) -> None:
-    scene = world(days=12)
-    service = Service(tmp_path).archived(scene)
+def test_the_outcome_of_a_run_is_announced_with_what_proves_it(tmp_path: Path) -> None:
+    service = Service(tmp_path)
     request = service.requested("first")
     registered, promoted = service.answered(request)
     assert actions([registered, promoted]) == [("registered", 1), ("promoted", 1)]
+    assert (registered.manifest_digest, registered.data_digest) == ("a" * 64, "d" * 64)
+    assert promoted.model_digest == registered.model_digest
     assert promoted.trace_id == request.event.trace_id
-    model = service.model(promoted)
-    assert model.manifest.feature_version == promoted.feature_version == FRAUD.version
-    assert set(model.manifest.references) == {*FRAUD.feature_names, "score"}
-    assert set(model.manifest.categories) == {"channel", "country", "mcc"}
-    assert len(model.manifest.references["mcc"].codes) == EDGES_MAX
-    assert model.manifest.trained_until is not None
-    assert model.manifest.metrics["average_precision"] > 0.9
-    fraud, genuine = ([v.values for v in scene.vectors if (v.values[0] >= 300) is kind][:20] for kind in (True, False))
-    scores = model.scores(rows(fraud + genuine))
-    assert (scores[:20] >= model.manifest.thresholds.review).all()
-    assert (scores[20:] < model.manifest.thresholds.review).all()
+    assert promoted.feature_version == FRAUD.version
+    assert registered.metrics == {"average_precision": 0.5}
 
 
-def rows(values: list[list[float]]) -> npt.NDArray[np.float32]:
-    return np.array(values, dtype=np.float32)
-
-
-def test_a_new_pattern_is_learnt_and_the_model_replaced(tmp_path: Path) -> None:
-    service = Service(tmp_path).archived(world(days=12))
-    first = service.model(service.answered(service.requested("first"))[-1])
-    later = world(days=8, first_day=12, new_pattern_from_day=13)
-    service.archived(later, first_offset=10_000)
-    answer = service.answered(service.requested("second"))
-    assert actions(answer) == [("registered", 2), ("promoted", 2)]
-    assert "against" in answer[-1].reason
-    second = service.model(answer[-1])
-    unseen = world(days=4, first_day=30, new_pattern_from_day=30, seed=1)
-    small_ones = rows([v.values for v in unseen.vectors if v.values[3] >= 300 and v.values[0] < 300])
-    assert (first.scores(small_ones) >= first.manifest.thresholds.review).mean() < 0.2
-    assert (second.scores(small_ones) >= second.manifest.thresholds.review).mean() > 0.8
-
-
-def test_a_worse_model_is_refused_and_the_champion_stays(tmp_path: Path) -> None:
-    service = Service(tmp_path).archived(world(days=12))
-    service.answered(service.requested("first"))
-    service.archived(world(days=4, first_day=12), first_offset=10_000)
-    changes = {"forest_trees": 1, "forest_depth_max": 1, "forest_leaf_rows_min": 400}
-    blind = Service(tmp_path, changes, service.bus, service.clock)
-    answer = blind.answered(service.requested("second"))
-    assert actions(answer) == [("registered", 2), ("refused", 2)]
-    assert "beyond the tolerance" in answer[-1].reason
-    champion = read_history(service.bus).champion("fraud")
-    assert champion is not None
-    assert champion.model_version == 1
-
-
-def test_a_run_that_can_make_no_model_says_why(tmp_path: Path) -> None:
-    scene = world(days=12)
-    scene.labels.clear()
-    service = Service(tmp_path).archived(scene)
-    (refused,) = service.answered(service.requested("first"))
-    assert actions([refused]) == [("refused", 0)]
-    assert refused.model_digest is None
-    assert "send labels" in refused.reason
-    assert service.registry.versions("fraud") == []
-
-
-def test_a_request_delivered_twice_trains_once(tmp_path: Path) -> None:
-    service = Service(tmp_path).archived(world(days=12))
+def test_a_request_that_comes_again_trains_once_whoever_gets_it(tmp_path: Path) -> None:
+    """As after a crash between the announcement and the commit of the request."""
+    service = Service(tmp_path)
     request = service.requested("first")
     assert len(service.answered(request)) == 2
     # As if it had been made again later: only its id tells that it is the same.
     again = Delivery(request.record._replace(produced_ms=10**15), request.event)
     assert service.answered(again) == []
-    assert service.registry.versions("fraud") == [1]
-
-
-def test_a_run_that_was_never_committed_is_repeated_under_the_next_number(tmp_path: Path) -> None:
-    service = Service(tmp_path).archived(world(days=12))
-    request = service.requested("first")
-    lost = [codec.decode(ModelEvent, answer.value) for answer in service.handler([request])]
-    answer = service.answered(request)
-    assert actions(answer) == [("registered", 2), ("promoted", 2)]
-    assert [event.event_id for event in answer] == [event.event_id for event in lost]
-    assert answer[-1].model_digest == lost[-1].model_digest
+    assert service.restarted().answered(again) == []
+    assert len(service.trainer.judged_by) == 1
 
 
 def test_requests_made_before_the_data_was_read_are_answered_by_one_run(tmp_path: Path) -> None:
-    service = Service(tmp_path).archived(world(days=12))
-    storm = [service.requested(f"alarm {at}") for at in range(10)]
+    service = Service(tmp_path)
+    storm = [service.alarmed(f"alarm {at}") for at in range(10)]
     assert [len(service.answered(request)) for request in storm] == [2] + [0] * 9
     assert len(service.answered(service.requested("later"))) == 2
-    assert service.registry.versions("fraud") == [1, 2]
+    assert service.trainer.judged_by == [0, 1]
 
 
-def test_the_chain_goes_on_over_runs_and_restarts(tmp_path: Path) -> None:
-    service = Service(tmp_path).archived(world(days=12))
+def test_a_log_that_goes_away_after_a_run_costs_no_second_run(tmp_path: Path) -> None:
+    service = Service(tmp_path, AwayOnce(partitions=1))
+    request = service.requested("first")
+    with pytest.raises(BusUnavailableError):
+        service.answered(request)
+    assert actions(service.answered(request)) == [("registered", 1), ("promoted", 1)]
+    assert len(service.trainer.judged_by) == 1
+
+
+def test_drift_must_wait_between_runs_and_is_told_until_when(tmp_path: Path) -> None:
+    service = Service(tmp_path)
     service.answered(service.requested("first"))
-    restarted = Service(tmp_path, bus=service.bus, clock=service.clock)
-    restarted.answered(service.requested("second"))
-    values = [found.value for found in service.on_models()]
-    assert len(values) == 4
-    assert first_broken_link(values) is None
-    assert values[1] is not None
-    event = codec.decode(ModelEvent, values[1])
-    values[1] = codec.encode(msgspec.structs.replace(event, reason="quietly changed"))
-    broken = first_broken_link(values)
-    assert broken is not None
-    assert broken.position == 2
+    (refused,) = service.answered(service.alarmed("too soon"))
+    assert actions([refused]) == [("refused", 0)]
+    assert "ask again after 2026-03-02 12:01:01Z" in refused.reason
+    assert len(service.answered(service.requested("a person"))) == 2, "people are not limited"
+    service.clock.advance(INTERVAL)
+    assert actions(service.answered(service.alarmed("late enough")))[-1] == ("promoted", 3)
 
 
-def test_a_champion_that_is_gone_is_replaced(tmp_path: Path) -> None:
-    service = Service(tmp_path).archived(world(days=12))
+def test_a_refusal_for_being_too_soon_is_no_run(tmp_path: Path) -> None:
+    service = Service(tmp_path)
     service.answered(service.requested("first"))
-    (tmp_path / "registry" / "fraud" / "1" / "model.onnx").write_bytes(b"not what was announced")
-    answer = service.answered(service.requested("second"))
-    assert actions(answer) == [("registered", 2), ("promoted", 2)]
-    assert "cannot be loaded" in answer[-1].reason
+    early = service.requested("made before the refusal, and delivered after it")
+    assert actions(service.answered(service.alarmed("too soon"))) == [("refused", 0)]
+    assert len(service.answered(early)) == 2, "a refusal without a run answers nobody else"
+    service.clock.advance(INTERVAL - 3 * SECOND)
+    assert len(service.answered(service.alarmed("counted from the run, not from the refusal"))) == 1
 
 
-@pytest.mark.parametrize("damage", ["archive", "registry"])
-def test_trouble_with_a_file_is_told_to_whoever_asked(tmp_path: Path, damage: str) -> None:
-    service = Service(tmp_path).archived(world(days=12))
-    if damage == "archive":
-        broken = sorted((tmp_path / "archive" / "features").rglob("*.parquet"))[3]
-        broken.write_bytes(b"noise")
-    else:
-        broken = tmp_path / "registry"
-        broken.write_text("in the way")
+def test_a_request_whose_runs_fail_twice_is_refused_and_the_service_goes_on(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    storm = [service.requested(f"storm {at}") for at in range(3)]
+    service.trainer.during = lambda: print(1 // 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            service.answered(storm[0])
+        service = service.restarted()
+    (refused,) = service.answered(storm[0])
+    assert actions([refused]) == [("refused", 0)]
+    assert "failed twice: ZeroDivisionError" in refused.reason
+    assert [service.answered(request) for request in storm[1:]] == [[], []], "the same data would fail them as well"
+    service.trainer.during = lambda: None
+    assert actions(service.answered(service.requested("after it was mended")))[-1][0] == "promoted"
+    assert list((tmp_path / "attempts").iterdir()) == []
+
+
+def test_runs_that_take_the_process_along_count_as_well(tmp_path: Path) -> None:
+    def killed() -> None:
+        raise SystemExit
+
+    service = Service(tmp_path)
+    request = service.requested("first")
+    service.trainer.during = killed
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            service.answered(request)
+        service = service.restarted()
+    (refused,) = service.answered(request)
+    assert "failed twice: the process ended in mid-run" in refused.reason
+
+
+def test_one_failure_is_forgiven(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    request = service.requested("first")
+    service.trainer.during = lambda: print(1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        service.answered(request)
+    service = service.restarted()
+    service.trainer.during = lambda: None
+    assert actions(service.answered(request))[-1][0] == "promoted"
+    assert list((tmp_path / "attempts").iterdir()) == []
+
+
+def test_a_home_that_cannot_be_written_is_told_to_whoever_asked(tmp_path: Path) -> None:
+    (tmp_path / "attempts").write_text("in the way")
+    service = Service(tmp_path)
     (refused,) = service.answered(service.requested("first"))
-    assert str(broken) in refused.reason
+    assert str(tmp_path / "attempts") in refused.reason
+    assert service.trainer.judged_by == []
+
+
+def test_two_processes_with_the_same_request_announce_one_answer(tmp_path: Path) -> None:
+    """The group was rebalanced while the first one trained: the second gets the request too, and is faster."""
+    slow = Service(tmp_path / "slow")
+    fast = Service(tmp_path / "fast", slow.bus, slow.clock)
+    request = slow.requested("first")
+    slow.trainer.during = lambda: print(fast.answered(request))
+    assert actions(slow.answered(request)) == [("registered", 1), ("promoted", 1)]
+    assert (len(slow.trainer.judged_by), len(fast.trainer.judged_by)) == (1, 1)
+    assert len(slow.log.history().events) == 2
+
+
+@pytest.mark.parametrize("action", ["promoted", "rolled_back"])
+def test_what_a_person_decides_in_mid_run_stands(tmp_path: Path, action: str) -> None:
+    service = Service(tmp_path)
+    for name in ("first", "second"):
+        service.answered(service.requested(name))
+    decided = model_event(action, 1, name="by hand", actor="ada")  # type: ignore[arg-type]
+    service.trainer.during = lambda: print(service.log.append(lambda _: [decided]))
+    assert actions(service.answered(service.requested("third"))) == [(action, 1), ("registered", 3), ("refused", 3)]
+    history = service.log.history()
+    assert "version 1 came into force in the place of version 2" in history.events[-1].reason
+    champion = history.champion("fraud")
+    assert champion is not None
+    assert champion.model_version == 1
+
+
+def test_the_chain_goes_on_over_runs_restarts_and_people(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.answered(service.requested("first"))
+    service.log.append(lambda _: [model_event("archived", 1, actor="ada")])
+    service.restarted().answered(service.requested("second"))
+    values = [record.value for record in service.log.records()]
+    assert len(values) == 5
+    assert first_broken_link(values) is None
 
 
 def test_a_request_for_an_unknown_model_is_rejected(tmp_path: Path) -> None:

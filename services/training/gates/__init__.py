@@ -1,0 +1,1 @@
+"""What a new model must pass before it goes live."""

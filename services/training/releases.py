@@ -1,0 +1,129 @@
+"""What a person may do with registered versions: promote one, go back to the one before, put one away for good.
+
+Each function decides from what has been announced, and returns the event to announce or raises RefusedError; it is
+meant for ModelLog.append, so that nothing is announced in between.
+"""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from services.training.model_log import ACTOR, History
+from services.training.refusal import RefusedError
+from shared.contracts import codec
+from shared.contracts.codec import BadRecordError
+from shared.contracts.events import ModelEvent
+from shared.contracts.ids import new_event_id, new_trace_id
+from shared.features.definitions import FeatureSet
+from shared.models import lineage
+from shared.models.manifest import MODEL_NAME
+
+_SERVICES = frozenset({ACTOR, "drift"})
+
+
+class Order(NamedTuple):
+    """Who wants something done to a version, why and when."""
+
+    actor: str
+    reason: str
+    at: datetime
+
+
+def registration(history: History, version: int) -> ModelEvent:
+    """Return the event that announced a version, with its digests.
+
+    Raises:
+        RefusedError: no_version.
+    """
+    announced = {event.model_version: event for event in of_model(history) if event.action == "registered"}
+    if version not in announced:
+        there = ", ".join(map(str, announced)) or "none yet"
+        raise RefusedError("no_version", f"no version {version} of {MODEL_NAME} was ever registered; there is {there}")
+    return announced[version]
+
+
+def of_model(history: History) -> list[ModelEvent]:
+    """Return the events of the model, oldest first."""
+    return [event for event in history.events if event.model_name == MODEL_NAME]
+
+
+def promotion(history: History, version: int, order: Order, feature_set: FeatureSet) -> ModelEvent:
+    """Return the promotion of `version`, over whatever the gates said.
+
+    Raises:
+        RefusedError: no_version, archived, in_force already, other_features than `feature_set`, or a bad order.
+    """
+    chosen = registration(history, version)
+    if lineage.is_archived(history.events, MODEL_NAME, version):
+        raise RefusedError("archived", f"version {version} was archived; promote another, or train one")
+    if _version_in_force(history) == version:
+        raise RefusedError("in_force", f"version {version} is in force already")
+    _require_features(chosen, feature_set)
+    return _event("promoted", chosen, order)
+
+
+def rollback(history: History, order: Order, feature_set: FeatureSet) -> ModelEvent:
+    """Return the rollback to the version that was in force before the present one.
+
+    Raises:
+        RefusedError: no_previous, other_features than `feature_set`, or a bad order.
+    """
+    target = lineage.previous(history.events, MODEL_NAME)
+    if target is None:
+        raise RefusedError(
+            "no_previous", "there is no earlier version to go back to; promote one with `headrace models promote`"
+        )
+    chosen = registration(history, target.model_version)
+    _require_features(chosen, feature_set)
+    return _event("rolled_back", chosen, order)
+
+
+def archiving(history: History, version: int, order: Order) -> ModelEvent:
+    """Return the event that puts a version away: no promotion and no rollback can bring it back.
+
+    Raises:
+        RefusedError: no_version, archived already, in_force, or a bad order.
+    """
+    chosen = registration(history, version)
+    if lineage.is_archived(history.events, MODEL_NAME, version):
+        raise RefusedError("archived", f"version {version} is archived already")
+    if _version_in_force(history) == version:
+        raise RefusedError("in_force", f"version {version} is in force; promote another or roll back first")
+    return _event("archived", chosen, order)
+
+
+def _version_in_force(history: History) -> int | None:
+    champion = history.champion(MODEL_NAME)
+    return None if champion is None else champion.model_version
+
+
+def _require_features(chosen: ModelEvent, feature_set: FeatureSet) -> None:
+    if chosen.feature_version != feature_set.version:
+        raise RefusedError(
+            "other_features",
+            f"version {chosen.model_version} was made for features {chosen.feature_version[:12]}, computed are "
+            f"{feature_set.version[:12]}; run the code it was trained with, or train a new one",
+        )
+
+
+def _event(action: Literal["promoted", "rolled_back", "archived"], chosen: ModelEvent, order: Order) -> ModelEvent:
+    if order.actor in _SERVICES:
+        raise RefusedError("bad_order", f"{order.actor!r} is what a service signs with; give a person's name")
+    event = ModelEvent(
+        event_id=new_event_id(order.at),
+        occurred_at=order.at,
+        trace_id=new_trace_id(),
+        model_name=MODEL_NAME,
+        model_version=chosen.model_version,
+        action=action,
+        model_digest=chosen.model_digest,
+        manifest_digest=chosen.manifest_digest,
+        data_digest=chosen.data_digest,
+        feature_version=chosen.feature_version,
+        actor=order.actor,
+        reason=order.reason,
+        previous_digest=None,
+    )
+    try:
+        return codec.decode(ModelEvent, codec.encode(event))
+    except BadRecordError as error:
+        raise RefusedError("bad_order", f"this cannot be announced: {error}") from error

@@ -1,0 +1,1 @@
+"""Which family of model, with which parameters: a search under a time budget."""

@@ -1,0 +1,94 @@
+"""What a person may do with versions, and what is refused with a reason."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from services.training.model_log import History
+from services.training.refusal import RefusedError
+from services.training.releases import Order, archiving, promotion, rollback
+from shared.contracts.events import ModelEvent
+from shared.features.catalog.fraud import FRAUD
+from tests.models import TRAINED_AT, manifest_of, registered
+
+ORDER = Order("anna", "fewer reviews", TRAINED_AT + timedelta(days=1))
+
+
+def version(number: int, feature_version: str = FRAUD.version) -> ModelEvent:
+    onnx = str(number).encode()
+    return registered(manifest_of(number, onnx, feature_version=feature_version), manifest_digest="a" * 64)
+
+
+def history(*events: ModelEvent) -> History:
+    return History(events)
+
+
+def did(event: ModelEvent, action: str) -> ModelEvent:
+    return replace(event, action=action)
+
+
+ONE, TWO, THREE = version(1), version(2), version(3)
+TWO_IN_FORCE = history(ONE, did(ONE, "promoted"), TWO, did(TWO, "promoted"), THREE)
+
+
+def test_a_promotion_names_the_announced_files_the_person_and_the_reason() -> None:
+    event = promotion(TWO_IN_FORCE, 3, ORDER, FRAUD)
+    assert (event.action, event.model_version) == ("promoted", 3)
+    assert (event.model_digest, event.manifest_digest) == (THREE.model_digest, THREE.manifest_digest)
+    assert (event.actor, event.reason, event.occurred_at) == ORDER
+
+
+def test_a_version_that_the_gates_refused_can_be_promoted_by_a_person() -> None:
+    refused = history(*TWO_IN_FORCE.events, did(THREE, "refused"))
+    assert promotion(refused, 3, ORDER, FRAUD).model_version == 3
+
+
+def test_a_rollback_goes_back_to_the_version_before_and_then_further() -> None:
+    three_in_force = history(*TWO_IN_FORCE.events, did(THREE, "promoted"))
+    first = rollback(three_in_force, ORDER, FRAUD)
+    assert (first.action, first.model_version, first.model_digest) == ("rolled_back", 2, TWO.model_digest)
+    second = rollback(history(*three_in_force.events, first), ORDER, FRAUD)
+    assert second.model_version == 1
+
+
+def test_a_rollback_passes_over_what_was_archived() -> None:
+    put_away = archiving(history(*TWO_IN_FORCE.events, did(THREE, "promoted")), 2, ORDER)
+    assert (put_away.action, put_away.model_version) == ("archived", 2)
+    later = history(*TWO_IN_FORCE.events, did(THREE, "promoted"), put_away)
+    assert rollback(later, ORDER, FRAUD).model_version == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "ask"),
+    [
+        ("no_version", lambda: promotion(TWO_IN_FORCE, 9, ORDER, FRAUD)),
+        ("no_version", lambda: archiving(TWO_IN_FORCE, 9, ORDER)),
+        ("in_force", lambda: promotion(TWO_IN_FORCE, 2, ORDER, FRAUD)),
+        ("in_force", lambda: archiving(TWO_IN_FORCE, 2, ORDER)),
+        ("archived", lambda: promotion(history(*TWO_IN_FORCE.events, did(THREE, "archived")), 3, ORDER, FRAUD)),
+        ("archived", lambda: archiving(history(*TWO_IN_FORCE.events, did(THREE, "archived")), 3, ORDER)),
+        ("other_features", lambda: promotion(history(version(1, "0" * 64)), 1, ORDER, FRAUD)),
+        ("other_features", lambda: rollback(rolled_back_to_old_features(), ORDER, FRAUD)),
+        ("no_previous", lambda: rollback(history(ONE, did(ONE, "promoted")), ORDER, FRAUD)),
+        ("no_previous", lambda: rollback(history(), ORDER, FRAUD)),
+        ("bad_order", lambda: promotion(TWO_IN_FORCE, 3, ORDER._replace(actor="training"), FRAUD)),
+        ("bad_order", lambda: promotion(TWO_IN_FORCE, 3, ORDER._replace(actor=""), FRAUD)),
+        ("bad_order", lambda: archiving(TWO_IN_FORCE, 3, ORDER._replace(reason="x" * 5_000))),
+    ],
+)
+def test_what_must_not_be_is_refused(code: str, ask: Callable[[], ModelEvent]) -> None:
+    with pytest.raises(RefusedError) as refused:
+        ask()
+    assert refused.value.code == code
+
+
+def rolled_back_to_old_features() -> History:
+    old = version(1, "0" * 64)
+    return history(old, did(old, "promoted"), TWO, did(TWO, "promoted"))
+
+
+def test_versions_of_other_models_are_not_meant() -> None:
+    with pytest.raises(RefusedError, match="there is none yet"):
+        promotion(history(replace(ONE, model_name="recommendation")), 1, ORDER, FRAUD)
