@@ -36,7 +36,7 @@ models = typer.Typer(
 
 _DIGEST_DIGITS = 12
 _MAIN_METRIC = "average_precision"
-_DONE = {"promoted": "promoted", "rolled_back": "gone back to", "archived": "archived"}
+_DONE = {"promoted": "promoted", "rolled_back": "rolled back to", "archived": "archived"}
 
 _Version = Annotated[int, typer.Argument(min=1, metavar="VERSION", help="Number of a registered version.")]
 _Reason = Annotated[str, typer.Option(help="Why; kept with the event.")]

@@ -73,10 +73,15 @@ def held_out_periods(data: TrainingSet, settings: TrainingSettings) -> list[Fold
     Raises:
         RefusedError: the payments before the first period, or those in all of them, hold only one class.
     """
-    first = data.times[int(len(data.times) * (1 - settings.headrace_training_holdout_fraction))]
-    count = settings.headrace_training_slices
-    length_us = -(-int(data.times[-1] - first) // count)
-    folds = prequential_folds(data.times, count=count, test_us=max(1, length_us))
+    first = int(len(data.times) * (1 - settings.headrace_training_holdout_fraction))
+    places = np.linspace(first, len(data.times), settings.headrace_training_slices, endpoint=False).astype(np.intp)
+    # As many payments in each; those of one instant stay together.
+    begins = np.unique(data.times[places])
+    ends = [*begins[1:], np.iinfo(np.int64).max]
+    folds = [
+        Fold(data.times < begin, (data.times >= begin) & (data.times < end))
+        for begin, end in zip(begins, ends, strict=True)
+    ]
     tested = np.logical_or.reduce([fold.test for fold in folds])
     for name, taken in (("earlier", folds[0].train), ("held-out", tested)):
         frauds = int(data.frauds[taken].sum())
@@ -86,7 +91,7 @@ def held_out_periods(data: TrainingSet, settings: TrainingSettings) -> list[Fold
                 f"the {int(taken.sum())} {name} payments hold {frauds} frauds, both classes are needed; "
                 "wait for more labels, or change HEADRACE_TRAINING_HOLDOUT_FRACTION",
             )
-    return [fold for fold in folds if fold.test.any()]
+    return folds
 
 
 def search_folds(data: TrainingSet, settings: TrainingSettings) -> list[Fold]:
@@ -101,7 +106,10 @@ def search_folds(data: TrainingSet, settings: TrainingSettings) -> list[Fold]:
     length_us = (int(times[-1] - times[0]) - gap_us) // (count + 2)
     if length_us <= 0:
         return []
-    folds = prequential_folds(times, count=count, test_us=length_us, gap_us=gap_us)
+    try:
+        folds = prequential_folds(times, count=count, test_us=length_us, gap_us=gap_us)
+    except RefusedError:
+        return []
     return [fold for fold in folds if all(_has_both(data.frauds[until][part]) for part in (fold.train, fold.test))]
 
 

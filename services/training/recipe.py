@@ -61,7 +61,7 @@ def from_champion(manifest: Manifest, settings: TrainingSettings, steps: Steps) 
         )
     spec = Spec(manifest.family, manifest.parameters)
     carried_on = partial(continued, model, jobs=settings.headrace_training_jobs, seed=SEED)
-    return Recipe(spec, f"{spec} from {manifest.model_digest[:12]} on", carried_on)
+    return Recipe(spec, f"{spec} carried on from {manifest.model_digest[:12]}", carried_on)
 
 
 def with_specialist(recipe: Recipe, segment: Segment) -> Recipe:

@@ -78,9 +78,7 @@ def _aggregated(  # noqa: C901, PLR0911, PLR0912 - one line an aggregation
         case Aggregation.SINCE_FRAUD:
             return _seconds_since([p.occurred_at for p in frauds], window, payment)
         case Aggregation.FRAUD_STREAK:
-            return sum(
-                all(p.occurred_at > other.occurred_at for other in inside if other not in frauds) for p in frauds
-            )
+            return _streak(inside, frauds)
         case Aggregation.SINCE_FIRST:
             first = min((p.occurred_at for p in inside), default=payment.occurred_at)
             return (payment.occurred_at - first).total_seconds()
@@ -92,6 +90,12 @@ def _aggregated(  # noqa: C901, PLR0911, PLR0912 - one line an aggregation
         case Aggregation.ROBUST_Z:
             median, spread = _center_and_spread(amounts)
             return (payment.amount - median) / spread if amounts else 0
+
+
+def _streak(inside: list[Transaction], frauds: list[Transaction]) -> float:
+    """Return how many frauds came after the last genuine payment."""
+    genuine = [p.occurred_at for p in inside if p not in frauds]
+    return sum(p.occurred_at > max(genuine, default=datetime.min.replace(tzinfo=UTC)) for p in frauds)
 
 
 def _inside(

@@ -144,7 +144,7 @@ def test_with_mlflow_gone_a_promotion_still_takes_effect_and_says_what_is_missin
     done = scene.run("promote", "1", "--reason", "urgent")
     assert done.exit_code == 0
     assert scene.events()[-1].action == "promoted"
-    assert "not marked as champion in MLflow" in done.output
+    assert "MLflow does not show it" in done.output
     assert "not known: MLflow at http://127.0.0.1:1" in scene.run("show", "1").output
 
 
