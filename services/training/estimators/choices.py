@@ -2,7 +2,7 @@
 
 Parameters have the names that scikit-learn gives them, but for those of this package: genuine_fraction (see
 Calibrated), anomaly_features, which lets a classifier see how unlike other payments a payment is, members and base,
-which are names of other families.
+which are names of other families. A parameter of one of these is named behind it: random_forest.max_features.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import NamedTuple
 Scalar = str | int | float | bool | None
 
 GENUINE_FRACTION, ANOMALY_FEATURES = "genuine_fraction", "anomaly_features"
-BASE, MEMBERS, BETWEEN_MEMBERS = "base", "members", "+"
+BASE, MEMBERS, BETWEEN_MEMBERS, OF_MEMBER = "base", "members", "+", "."
 
 
 class Choices(NamedTuple):
@@ -129,11 +129,11 @@ MULTILAYER_PERCEPTRON = Choices(
 )
 
 SOFT_VOTING = Choices(
-    {MEMBERS: "logistic_l2+random_forest+gradient_boosting", GENUINE_FRACTION: 1.0},
+    {MEMBERS: "random_forest+gradient_boosting", GENUINE_FRACTION: 0.25},
     {
         MEMBERS: [
-            "logistic_l2+random_forest+gradient_boosting",
             "random_forest+gradient_boosting",
+            "logistic_l2+random_forest+gradient_boosting",
             "extra_trees+gradient_boosting",
             "multilayer_perceptron+random_forest+gradient_boosting",
         ],

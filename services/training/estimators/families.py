@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from services.training.data.dataset import TrainingSet
 from services.training.estimators import choices, classifiers
 from services.training.estimators.calibrated import UNLABELLED, Calibrated
-from services.training.estimators.choices import BASE, BETWEEN_MEMBERS, GENUINE_FRACTION, MEMBERS, Scalar
+from services.training.estimators.choices import BASE, BETWEEN_MEMBERS, GENUINE_FRACTION, MEMBERS, OF_MEMBER, Scalar
 from services.training.estimators.classifiers import Setting
 from services.training.refusal import RefusedError
 from shared.features.definitions import FeatureSet
@@ -107,20 +107,40 @@ def _parameters(spec: Spec) -> dict[str, Any]:
     if spec.family not in FAMILIES:
         raise RefusedError("unknown_family", f"there is no family {spec.family!r}; choose from {', '.join(FAMILIES)}")
     defaults = FAMILIES[spec.family].defaults
-    if unknown := sorted(spec.parameters.keys() - defaults.keys()):
+    parameters = {**defaults, **spec.parameters}
+    members = _member_names(parameters)
+    others = spec.parameters.keys() - defaults.keys()
+    if unknown := sorted(name for name in others if not _is_of_a_member(name, members)):
         raise RefusedError(
             "unknown_parameter", f"{spec.family} has no parameter {', '.join(unknown)}; it has {', '.join(defaults)}"
         )
-    return {**defaults, **spec.parameters}
+    return parameters
 
 
-def _default(family: str, setting: Setting) -> BaseEstimator:
-    parameters = _parameters(Spec(family))
-    return FAMILIES[family].make(parameters, setting)
+def _member_names(parameters: Mapping[str, Any]) -> list[str]:
+    names: str = parameters.get(MEMBERS) or parameters.get(BASE) or ""
+    return names.split(BETWEEN_MEMBERS)
+
+
+def _is_of_a_member(name: str, members: list[str]) -> bool:
+    """Return whether `name` is a member's parameter; which payments are taken is decided for all members at once."""
+    family, _, parameter = name.partition(OF_MEMBER)
+    return family in members and parameter not in {"", GENUINE_FRACTION}
+
+
+def _member(family: str, parameters: Mapping[str, Any], setting: Setting) -> BaseEstimator:
+    """Return a member made with its defaults, but for what `parameters` changes of them."""
+    own = {
+        name.removeprefix(family + OF_MEMBER): value
+        for name, value in parameters.items()
+        if _is_of_a_member(name, [family])
+    }
+    whole = _parameters(Spec(family, own))
+    return FAMILIES[family].make(whole, setting)
 
 
 def _members(parameters: Mapping[str, Any], setting: Setting) -> list[tuple[str, BaseEstimator]]:
-    return [(family, _default(family, setting)) for family in parameters[MEMBERS].split(BETWEEN_MEMBERS)]
+    return [(family, _member(family, parameters, setting)) for family in _member_names(parameters)]
 
 
 def _soft_voting(parameters: Mapping[str, Any], setting: Setting) -> BaseEstimator:
@@ -137,7 +157,7 @@ def _stacking(parameters: Mapping[str, Any], setting: Setting) -> BaseEstimator:
 
 
 def _self_training(parameters: Mapping[str, Any], setting: Setting) -> BaseEstimator:
-    base = _default(parameters[BASE], setting)
+    base = _member(parameters[BASE], parameters, setting)
     return SelfTrainingClassifier(base, threshold=parameters["threshold"], max_iter=parameters["max_iter"])
 
 

@@ -38,6 +38,9 @@ def test_the_order_of_parameters_makes_no_difference() -> None:
         (Spec("xgboost"), "unknown_family", "'xgboost'; choose from logistic_l1, "),
         (Spec("decision_tree", {"depth": 3}), "unknown_parameter", "decision_tree has no parameter depth; it has max_"),
         (Spec("soft_voting", {"members": "random_forest+forest"}), "unknown_family", "'forest'"),
+        (Spec("soft_voting", {"decision_tree.max_depth": 3}), "unknown_parameter", "has no parameter decision_tree"),
+        (Spec("soft_voting", {"random_forest.depth": 3}), "unknown_parameter", "random_forest has no parameter depth;"),
+        (Spec("stacking", {"logistic_l2.genuine_fraction": 0.5}), "unknown_parameter", "has no parameter logistic_l2"),
     ],
     ids=str,
 )
@@ -50,6 +53,13 @@ def test_what_there_is_not_is_told_with_what_there_is(wrong: Spec, code: str, to
 def test_a_seed_makes_another_model() -> None:
     scores = [fit(spec("random_forest"), payments(), seed=seed).predict_proba(payments(50).rows) for seed in (0, 1)]
     assert (scores[0] != scores[1]).any()
+
+
+@pytest.mark.parametrize("family", ["soft_voting", "stacking", "self_training"])
+def test_a_member_is_trained_with_the_parameters_named_behind_it(family: str) -> None:
+    shallow = fit(spec(family, **{"decision_tree.max_depth": 1}), payments()).estimator_
+    tree = shallow[-1] if family == "self_training" else shallow.estimators_[-1][-1]
+    assert tree.get_depth() == 1
 
 
 @pytest.mark.parametrize("base", ["logistic_l2", "random_forest", "gradient_boosting"])
