@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from services.local.addresses import KAFKA_VARIABLE, REDIS_VARIABLE
 from services.local.broker_jars import find_java, resolve_broker
@@ -15,6 +16,10 @@ from services.local.supervisor import Supervisor
 from shared.bus.kafka import KafkaBus
 
 READY_SECONDS_MAX = 120.0
+
+# No test depends on a timing.
+settings.register_profile("headrace", deadline=None)
+settings.load_profile("headrace")
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from services.training.data.dataset import TrainingSet
-from services.training.data.folds import Fold, prequential_folds
+from services.training.data.folds import Fold, prequential_folds, with_both_classes
 from services.training.estimators.calibrated import PROBABILITY_MAX, PROBABILITY_MIN, Calibration, calibration_of
 from services.training.recipe import Model, Recipe, drawn
 from services.training.refusal import RefusedError
@@ -110,7 +110,7 @@ def search_folds(data: TrainingSet, settings: TrainingSettings) -> list[Fold]:
         folds = prequential_folds(times, count=count, test_us=length_us, gap_us=gap_us)
     except RefusedError:
         return []
-    return [fold for fold in folds if all(_has_both(data.frauds[until][part]) for part in (fold.train, fold.test))]
+    return with_both_classes(folds, data.frauds[until])
 
 
 def stand_in_scores(recipe: Recipe, train: TrainingSet, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -123,7 +123,3 @@ def recalibrated(scores: npt.NDArray[np.float64], line: Calibration) -> npt.NDAr
     """Return `scores` as a Calibrated with that line gives them."""
     log_odds = logit(np.clip(scores, PROBABILITY_MIN, PROBABILITY_MAX))
     return np.asarray(expit(line.slope * log_odds + line.intercept), dtype=np.float32)
-
-
-def _has_both(frauds: npt.NDArray[np.int8]) -> bool:
-    return 0 < int(frauds.sum()) < len(frauds)

@@ -127,7 +127,7 @@ class Trainer:
             len(data.frauds),
             int(data.frauds.sum()),
         )
-        self._registry.log(run_id, data=source)
+        self._registry.log_data(run_id, source)
         return run_id
 
     def _made(self, run_id: str, data: TrainingSet, champion: ModelEvent | None, now: datetime) -> list[Step]:

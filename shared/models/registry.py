@@ -56,19 +56,10 @@ class Registry:
         with self._asked() as tracking:
             return tracking.begin(model_name, parameters, tags)
 
-    def log(
-        self,
-        run_id: str,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        artefacts: Path | None = None,
-        data: DataSource | None = None,
-    ) -> None:
-        """Keep with a run what it measured, a folder of files, and the payments it was made from."""
+    def log_data(self, run_id: str, data: DataSource) -> None:
+        """Keep with a run the payments it is made from."""
         with self._asked() as tracking:
-            if data is not None:
-                tracking.log_data(run_id, data)
-            tracking.log(run_id, metrics or {}, artefacts)
+            tracking.log_data(run_id, data)
 
     def fail(self, run_id: str, reason: str) -> None:
         """End a run that brings no model; a version reserved for it is never given out again."""

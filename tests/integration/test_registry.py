@@ -28,6 +28,7 @@ from tests.models import (
     flip_a_byte,
     forget_packages,
     local_registry,
+    manifest_of,
     onnx_bytes,
     register,
     released,
@@ -91,12 +92,13 @@ def test_a_run_keeps_parameters_metrics_report_card_and_the_data_it_came_from(
     report.parent.mkdir()
     report.write_text("<p>good</p>")
     run_id = registry.begin(MODEL_NAME, parameters={"C": 1.0}, tags={"reason": "drift"})
-    registry.log(run_id, metrics={"latency_us": 12.5}, data=DataSource("d" * 64, "archive", BEGIN, END, 100, 3))
-    registry.log(run_id, artefacts=report.parent)
+    registry.log_data(run_id, DataSource("d" * 64, "archive", BEGIN, END, 100, 3))
+    manifest = manifest_of(registry.reserve(MODEL_NAME, run_id))
+    registry.add(manifest, onnx_bytes(), run_id=run_id, card="# Fraud\n", artefacts=report.parent)
     run = mlflow.MlflowClient().get_run(run_id)
     assert run.data.params == {"C": "1.0"}
     assert run.data.tags["reason"] == "drift"
-    assert run.data.metrics == {"latency_us": 12.5}
+    assert run.data.metrics == manifest.metrics
     (data,) = (use.dataset for use in run.inputs.dataset_inputs)
     assert json.loads(data.source) == {
         "archive": "archive",
@@ -105,7 +107,6 @@ def test_a_run_keeps_parameters_metrics_report_card_and_the_data_it_came_from(
     }
     assert json.loads(data.profile) == {"rows": 100, "frauds": 3, "sha256": "d" * 64}
     assert mlflow.MlflowClient().get_experiment(run.info.experiment_id).name == "headrace-fraud"
-    register(registry)
     assert stored_in_mlflow(tmp_path, "report.html").read_text() == "<p>good</p>"
     assert stored_in_mlflow(tmp_path, "card.md").read_text() == "# Fraud\n"
 

@@ -16,7 +16,17 @@ from services.local.supervisor import Supervisor
 from shared.models.manifest import MODEL_NAME
 from shared.models.packages import ModelIntegrityError
 from shared.models.registry import Registry, RegistryUnavailableError
-from tests.models import flip_a_byte, forget_packages, local_registry, manifest_of, onnx_bytes, register, released
+from shared.models.runs import DataSource
+from tests.models import (
+    TRAINED_AT,
+    flip_a_byte,
+    forget_packages,
+    local_registry,
+    manifest_of,
+    onnx_bytes,
+    register,
+    released,
+)
 
 READY_SECONDS_MAX = 120.0
 
@@ -68,7 +78,7 @@ def test_models_go_through_a_server_and_outlive_it(
     server.kill()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     for asked in (
-        lambda: training.log(run_id, metrics={"average_precision": 0.5}),
+        lambda: training.log_data(run_id, DataSource("d" * 64, "archive", TRAINED_AT, TRAINED_AT, 100, 3)),
         lambda: training.reserve(MODEL_NAME, run_id),
         lambda: training.versions(MODEL_NAME),
         lambda: training.show_champion(released()),

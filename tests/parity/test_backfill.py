@@ -115,13 +115,13 @@ def assert_same(ours: dict[str, list[float]], theirs: dict[str, list[float]]) ->
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(streams())
 def test_every_vector_is_the_one_that_was_served(log: list[Delivery]) -> None:
     assert_same(by_event(backfilled(FRAUD, *frames(log))), served(FRAUD, log))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(streams(), st.data())
 def test_asked_for_some_it_answers_these_and_takes_the_others_as_history(
     log: list[Delivery], data: st.DataObject

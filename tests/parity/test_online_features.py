@@ -83,19 +83,19 @@ def assert_served_as_the_oracle_says(feature_set: FeatureSet, events: Stream) ->
             assert_equal(feature, value, oracles)
 
 
-@settings(max_examples=300, deadline=None, phases=PHASES)
+@settings(max_examples=300, phases=PHASES)
 @given(feature_sets(), streams() | shuffled_streams())
 def test_every_feature_of_the_vocabulary_is_served_as_the_oracle_says(feature_set: FeatureSet, events: Stream) -> None:
     assert_served_as_the_oracle_says(feature_set, events)
 
 
-@settings(max_examples=100, deadline=None, phases=PHASES)
+@settings(max_examples=100, phases=PHASES)
 @given(streams() | shuffled_streams())
 def test_the_fraud_features_are_served_as_the_oracle_says(events: Stream) -> None:
     assert_served_as_the_oracle_says(FRAUD, events)
 
 
-@settings(max_examples=150, deadline=None, phases=PHASES)
+@settings(max_examples=150, phases=PHASES)
 @given(feature_sets(), streams(), st.integers(2, 8))
 def test_batches_of_any_size_serve_the_same(feature_set: FeatureSet, events: Stream, size: int) -> None:
     one_by_one, batched = new_handler(feature_set), new_handler(feature_set)
@@ -112,7 +112,7 @@ def batch_from(everything: list[Delivery], at: int, records_max: int) -> list[De
     return list(itertools.takewhile(lambda delivery: delivery.event.occurred_at <= end, batch))
 
 
-@settings(max_examples=150, deadline=None, phases=PHASES)
+@settings(max_examples=150, phases=PHASES)
 @given(streams(late_max=HOUR), st.data())
 def test_batches_killed_after_their_writes_and_read_again_serve_the_same(events: Stream, data: st.DataObject) -> None:
     """A batch that was given up is read again from its beginning, and may end elsewhere the next time."""

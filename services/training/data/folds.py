@@ -1,5 +1,6 @@
 """Folds in order of time: every model is measured on payments later than those it learnt from."""
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.training.refusal import RefusedError
+
+log = logging.getLogger(__name__)
 
 _DAY_US = 24 * 3600 * 1_000_000
 
@@ -45,20 +48,23 @@ def prequential_folds(
     return folds
 
 
-def require_both_classes(folds: Sequence[Fold], frauds: npt.NDArray[np.int8]) -> None:
-    """Raise RefusedError (one_class) for the first fold that cannot be learnt from or measured on.
+def with_both_classes(folds: Sequence[Fold], frauds: npt.NDArray[np.int8]) -> list[Fold]:
+    """Return the folds that hold both, to learn from and to measure on; the log names the others.
 
     frauds: shape (n,), 1 for fraud.
     """
+    usable = []
     for number, fold in enumerate(folds, start=1):
-        for purpose, taken in (("learn from", fold.train), ("measure on", fold.test)):
-            rows, count = int(taken.sum()), int(frauds[taken].sum())
-            if count in (0, rows):
-                raise RefusedError(
-                    "one_class",
-                    f"fold {number} of {len(folds)} has {rows} payments to {purpose}, {count} of them frauds; both "
-                    "classes are needed: send labels, or ask for fewer or longer test periods",
-                )
+        lacking = [
+            f"{int(taken.sum())} payments to {purpose}, {int(frauds[taken].sum())} of them frauds"
+            for purpose, taken in (("learn from", fold.train), ("measure on", fold.test))
+            if not 0 < int(frauds[taken].sum()) < int(taken.sum())
+        ]
+        if lacking:
+            log.warning("fold %d of %d is left out: it has %s", number, len(folds), " and ".join(lacking))
+        else:
+            usable.append(fold)
+    return usable
 
 
 def _too_short(times: npt.NDArray[np.int64], count: int, test_us: int, gap_us: int) -> str:

@@ -20,6 +20,7 @@ from services.training.archive import Archive
 from services.training.columns import feature_columns
 from services.training.data.dataset import TrainingSet
 from services.training.data.folds import Fold
+from services.training.gates.probe import spread
 from services.training.parity import Mismatch, histories, mismatches
 from services.training.refusal import RefusedError
 from shared.features.definitions import Entity
@@ -102,7 +103,7 @@ def revealing(data: TrainingSet, bounds: LeakageBounds) -> tuple[Check, ...]:
     if min(len(frauds), len(genuine)) < bounds.frauds_min:
         told = f"not checked: {len(frauds)} frauds, {len(genuine)} genuine, {bounds.frauds_min} of each are needed"
         return (Check(name, True, told),)
-    some = _spread(genuine, GENUINE_ROWS_MAX)
+    some = spread(genuine, GENUINE_ROWS_MAX)
     taken = np.sort(np.concatenate([frauds, some]))
     labels = data.frauds[taken]
     # Genuine payments count for those that were left out, or precision would be too good.
@@ -160,7 +161,7 @@ def _separation(
 def numbering(data: TrainingSet, bounds: LeakageBounds) -> tuple[Check, ...]:
     """Tell of features that grow or fall with the order of arrival: an id, or a clock."""
     name = "no feature numbers the payments"
-    taken = _spread(np.arange(len(data.frauds)), ORDER_ROWS_MAX)
+    taken = spread(np.arange(len(data.frauds)), ORDER_ROWS_MAX)
     order = rankdata(data.times[taken])
     leaks = []
     for at, feature in enumerate(data.feature_set.feature_names):
@@ -182,7 +183,7 @@ def naming_cards(data: TrainingSet) -> tuple[Check, ...]:
     name = "no feature names the card"
     order = np.argsort(data.cards, kind="stable")
     _, begins, counts = np.unique(data.cards[order], return_index=True, return_counts=True)
-    known = _spread(np.flatnonzero(counts >= CARD_PAYMENTS_MIN), CARDS_MAX)
+    known = spread(np.flatnonzero(counts >= CARD_PAYMENTS_MIN), CARDS_MAX)
     if len(known) < CARDS_MIN:
         told = f"not checked: {len(known)} cards with {CARD_PAYMENTS_MIN} payments, {CARDS_MIN} are needed"
         return (Check(name, True, told),)
@@ -238,7 +239,7 @@ def from_the_future(data: TrainingSet, archive: Archive, bounds: LeakageBounds) 
 
 def _sampled(data: TrainingSet, archive: Archive, count: int) -> pl.DataFrame:
     """Return up to about `count` of the payments as they are archived, and whether each `is_fraud`."""
-    days = _spread(_recomputable(data, archive), SAMPLE_DAYS_MAX)
+    days = spread(_recomputable(data, archive), SAMPLE_DAYS_MAX)
     a_day = max(1, count // (2 * len(days)))
     columns = [*_SAMPLED, *(f"{entity.value}_id" for entity in Entity), *feature_columns(data.feature_set)]
     fraud_times = pl.Series(data.times[data.frauds == 1])
@@ -281,10 +282,3 @@ def overlapping(data: TrainingSet, folds: Sequence[Fold]) -> tuple[Check, ...]:
         told = f"in fold {wrong[0]} of {len(folds)} a payment is learnt from that is not earlier than those measured on"
         return (Check(name, False, told),)
     return (Check(name, True, f"in each of {len(folds)} folds, what is learnt from is earlier"),)
-
-
-def _spread(values: npt.NDArray[np.int64], count_max: int) -> npt.NDArray[np.int64]:
-    """Return at most `count_max` of `values`, evenly spread."""
-    if len(values) <= count_max:
-        return values
-    return values[np.linspace(0, len(values) - 1, count_max).astype(np.intp)]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.training.data.folds import prequential_folds, require_both_classes
+from services.training.data.folds import prequential_folds, with_both_classes
 from services.training.refusal import RefusedError
 
 TIMES = np.arange(0, 100, dtype=np.int64)
@@ -51,16 +51,15 @@ def test_a_history_too_short_for_the_folds_is_refused(times: np.ndarray) -> None
     assert caught.value.code == "too_short"
 
 
-def test_a_fold_without_frauds_to_measure_on_is_named() -> None:
+def test_a_fold_without_frauds_to_measure_on_is_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
     frauds = (TIMES < 85).astype(np.int8) * (TIMES % 2 == 0).astype(np.int8)
     folds = prequential_folds(TIMES, count=3, test_us=10)
-    require_both_classes(folds[:2], frauds)
-    with pytest.raises(RefusedError, match="fold 3 of 3 has 10 payments to measure on, 0 of them frauds") as caught:
-        require_both_classes(folds, frauds)
-    assert caught.value.code == "one_class"
+    assert with_both_classes(folds, frauds) == folds[:2]
+    assert "fold 3 of 3 is left out: it has 10 payments to measure on, 0 of them frauds" in caplog.text
 
 
-def test_a_fold_without_frauds_to_learn_from_is_named() -> None:
+def test_a_fold_without_frauds_to_learn_from_is_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
     frauds = (TIMES > 85).astype(np.int8) * (TIMES % 2 == 0).astype(np.int8)
-    with pytest.raises(RefusedError, match="fold 1 of 2 has 80 payments to learn from, 0 of them frauds"):
-        require_both_classes(prequential_folds(TIMES, count=2, test_us=10), frauds)
+    folds = prequential_folds(TIMES, count=2, test_us=10)
+    assert with_both_classes(folds, frauds) == folds[1:]
+    assert "fold 1 of 2 is left out: it has 80 payments to learn from, 0 of them frauds" in caplog.text
