@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from shared.bus import ordering
-from shared.bus.base import Bus, FencedError, Outgoing, Record, Subscription
+from shared.bus.base import Bus, BusUnavailableError, FencedError, Outgoing, Record, Subscription
 from shared.contracts.topics import LABELS, Topic
 from tests.contracts.reading import PARTITIONS, PATIENCE_POLLS, POLL_SECONDS, answers, read, values, write
 
@@ -122,7 +122,7 @@ def test_a_member_that_joins_within_an_ordered_backlog_takes_its_share(
                 if records := subscription.poll(records_max=records_max, wait_seconds=POLL_SECONDS):
                     subscription.commit(answers(sink, records))
                     done_by[instance] += len(records)
-            except FencedError:
+            except (FencedError, BusUnavailableError):  # also a broker that is slow to answer
                 subscription.close()
                 subscription = bus.subscribe(backlog[0], backlog, instance=instance, in_order=True)
         subscription.close()
