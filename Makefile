@@ -1,6 +1,6 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality
+.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality bench-scoring
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +10,9 @@ INSTALLED := $(VENV)/.installed
 # What the features are measured beside; no part of Headrace needs it.
 PEERS := .bench/peers-venv
 PEERS_INSTALLED := $(PEERS)/.installed
+# What scoring is measured beside: an environment each, since their pins conflict.
+SCORING_PEERS := bentoml fastapi feast mlserver
+SCORING_PEERS_INSTALLED := $(SCORING_PEERS:%=.bench/scoring-peers/%/.installed)
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -50,6 +53,7 @@ lock: setup  ## Resolve the newest versions that pyproject.toml allows into the 
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" tests/benchmarks/peers.in -o tests/benchmarks/peers.lock
+	for peer in $(SCORING_PEERS:%=tests/benchmarks/scoring_peers/%); do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" $$peer.in -o $$peer.lock || exit 1; done
 
 bench: setup  ## Throughput and latency of the running platform, beside their floors
 	$(BIN)/python -m tests.benchmarks.stream
@@ -66,6 +70,14 @@ bench-features: setup $(PEERS_INSTALLED)  ## Exact features beside other librari
 $(PEERS_INSTALLED): tests/benchmarks/peers.lock
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench-scoring: setup $(SCORING_PEERS_INSTALLED)  ## A payment scored over REST, beside its floor and other servers; the stream, reasons, swaps
+	$(BIN)/python -m tests.benchmarks.scoring
+
+.bench/scoring-peers/%/.installed: tests/benchmarks/scoring_peers/%.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 bench-handbook: setup  ## The card-fraud benchmark through the whole platform (HEADRACE_DATA=folder of data sets)

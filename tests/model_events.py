@@ -6,12 +6,12 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from shared.contracts import codec
+from shared.contracts.chain import link
 from shared.contracts.events import ModelEvent
 from shared.contracts.ids import derived_event_id
-from shared.models.audit import link
 from tests.events import START, TRACE_ID
 
-Action = Literal["registered", "promoted", "refused", "shadowed", "rolled_back", "archived"]
+Action = Literal["registered", "promoted", "refused", "shadowed", "canaried", "withdrawn", "rolled_back", "archived"]
 
 
 def model_event(action: Action, version: int = 1, *, name: str = "", **fields: Any) -> ModelEvent:

@@ -7,17 +7,25 @@ import typer
 
 from services.cli.audit import audit
 from services.cli.features import features
+from services.cli.keys import keys
 from services.cli.lifecycle import demo, down, up
+from services.cli.lists import lists
 from services.cli.models import models
+from services.cli.policy import policy
 from services.cli.rebuild import rebuild
 from services.cli.replay import replay
+from services.cli.replay_decision import replay_decision
+from services.cli.score import score
 from services.cli.status import status
 from services.cli.terminal import errors
 from services.cli.topics import topics
 from services.cli.train import train
 from services.local.errors import PlatformError
 from services.local.ports import NoFreePortError
+from services.scoring.policy.document import PolicyError
+from services.scoring.replaying import NotReplayableError
 from services.training.refusal import RefusedError
+from shared.access.keys import KeysFileError
 from shared.bus.base import BusUnavailableError
 from shared.contracts.codec import BadRecordError
 from shared.models.packages import ModelIntegrityError
@@ -33,6 +41,9 @@ _OPERATIONAL = (
     RefusedError,
     ModelIntegrityError,
     RegistryUnavailableError,
+    KeysFileError,
+    NotReplayableError,
+    PolicyError,
 )
 
 app = typer.Typer(
@@ -46,17 +57,22 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_MACHINE, _WATCH, _FEED, _MODELS = "On this machine", "Watch", "Feed and train", "Models"
+_MACHINE, _WATCH, _FEED, _MODELS, _DECISIONS = "On this machine", "Watch", "Feed and train", "Models", "Decisions"
 app.command(rich_help_panel=_MACHINE)(demo)
 app.command(rich_help_panel=_MACHINE)(up)
 app.command(rich_help_panel=_MACHINE)(down)
+app.add_typer(keys, name="keys", rich_help_panel=_MACHINE)
 app.command(rich_help_panel=_WATCH)(status)
 app.command(rich_help_panel=_WATCH)(topics)
 app.command(rich_help_panel=_FEED)(replay)
 app.command(rich_help_panel=_FEED)(train)
 app.add_typer(features, name="features", rich_help_panel=_FEED)
 app.command(rich_help_panel=_FEED)(rebuild)
+app.command(rich_help_panel=_FEED)(score)
 app.add_typer(models, name="models", rich_help_panel=_MODELS)
+app.command("replay-decision", rich_help_panel=_DECISIONS)(replay_decision)
+app.add_typer(policy, name="policy", rich_help_panel=_DECISIONS)
+app.add_typer(lists, name="lists", rich_help_panel=_DECISIONS)
 app.add_typer(audit, name="audit", rich_help_panel=_MODELS)
 
 

@@ -1,22 +1,32 @@
 """`headrace replay FILE`: feed a file of events through ingest."""
 
 import contextlib
-import re
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from services.cli.event_files import (
+    AmountUnit,
+    Columns,
+    Constants,
+    Delay,
+    File,
+    FraudColumn,
+    Since,
+    Sort,
+    Unit,
+    Until,
+    duration,
+    pairs,
+)
 from services.cli.terminal import HOME, Home, console, errors, progress_bar
 from services.ingest.replay import ReplayError, ReplayPlan, ReplayProgress, ReplaySummary
 from services.ingest.replay import replay as run_replay
-from services.ingest.replay.values import CellError, instant
 from services.local.discovery import discover, url_variable
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from shared.files.event_file import FileError
 
 
 class TopicName(StrEnum):
@@ -27,71 +37,10 @@ class TopicName(StrEnum):
     INTERACTIONS = "interactions"
 
 
-class AmountUnit(StrEnum):
-    """What a column of amounts may count."""
-
-    MINOR = "minor"
-    MAJOR = "major"
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return instant(text)
-    except CellError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a duration such as 90s, 30m, 12h, 7d or 2w")
-    return timedelta(**{_UNITS[match[2]]: float(match[1])})
-
-
-def _pairs(option: str, entries: Sequence[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if not (name and equals and value):
-            raise typer.BadParameter(f"{option} {entry!r} is not of the form FIELD=...")
-        if name in pairs:
-            raise typer.BadParameter(f"{option} names {name} twice")
-        pairs[name] = value
-    return pairs
-
-
-_File = Annotated[Path, typer.Argument(help="CSV, JSON Lines (.jsonl, .ndjson) or Parquet, sorted by event time.")]
 _Topic = Annotated[TopicName, typer.Option(help="What the rows are.")]
-_Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        metavar="FIELD=COLUMN",
-        help="Event field from column; repeatable. attributes.NAME=COLUMN makes an attribute. "
-        "Columns that are named as fields need none.",
-    ),
-]
-_Constants = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="The same value for every row; repeatable.")
-]
-_Unit = Annotated[AmountUnit, typer.Option(help="Whether 19.99 EUR stands as 1999 (minor) or 19.99 (major).")]
-_Since = Annotated[
-    datetime | None,
-    typer.Option("--from", parser=_instant, metavar="TIME", help="First event time; UTC unless it says otherwise."),
-]
-_Until = Annotated[
-    datetime | None, typer.Option("--to", parser=_instant, metavar="TIME", help="Event time to stop before.")
-]
-_FraudColumn = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Send a label for every payment too, from this 0/1 column.")
-]
-_Delay = Annotated[
-    str, typer.Option(metavar="DURATION", help="How long after its payment a label becomes known: 12h, 7d, 2w.")
-]
 _AfterEnd = Annotated[
     bool, typer.Option("--labels-after-end", help="Send also the labels that fall behind the last payment.")
 ]
-_Sort = Annotated[bool, typer.Option("--sort", help="Read the whole file into memory and sort it first.")]
 _Speed = Annotated[float, typer.Option(min=0, help="Seconds of event time per second; 0 is as fast as ingest accepts.")]
 _Rate = Annotated[float, typer.Option(min=0, help="Events per second instead; 0 is no limit.")]
 _Batch = Annotated[int, typer.Option(min=1, help="Most events in one request.")]
@@ -101,26 +50,33 @@ _Url = Annotated[
         "--url", envvar=url_variable("ingest"), help="Address of ingest; by default that of the running platform."
     ),
 ]
+_ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HEADRACE_API_KEY", show_envvar=True, help="Where ingest asks for one; better in the variable."
+    ),
+]
 _Restart = Annotated[bool, typer.Option("--restart", help="Begin again instead of where the last run stopped.")]
 
 
 def replay(  # noqa: PLR0913 - a command's parameters are its options
-    file: _File,
+    file: File,
     *,
     topic: _Topic = TopicName.TRANSACTIONS,
-    columns: _Columns = None,
-    constants: _Constants = None,
-    amount_unit: _Unit = AmountUnit.MINOR,
-    since: _Since = None,
-    until: _Until = None,
-    fraud_column: _FraudColumn = None,
-    label_delay: _Delay = "7d",
+    columns: Columns = None,
+    constants: Constants = None,
+    amount_unit: Unit = AmountUnit.MINOR,
+    since: Since = None,
+    until: Until = None,
+    fraud_column: FraudColumn = None,
+    label_delay: Delay = "7d",
     labels_after_end: _AfterEnd = False,
-    sort: _Sort = False,
+    sort: Sort = False,
     speed: _Speed = 0.0,
     rate: _Rate = 0.0,
     batch: _Batch = 1_000,
     url: _Url = None,
+    api_key: _ApiKey = None,
     home: Home = HOME,
     restart: _Restart = False,
 ) -> None:
@@ -134,13 +90,13 @@ def replay(  # noqa: PLR0913 - a command's parameters are its options
         plan = ReplayPlan(
             file=file,
             topic=topic.value,
-            columns=_pairs("--map", columns or []),
-            constants=_pairs("--set", constants or []),
+            columns=pairs("--map", columns or []),
+            constants=pairs("--set", constants or []),
             amount_unit=amount_unit.value,
             since=since,
             until=until,
             fraud_column=fraud_column,
-            label_delay=_duration(label_delay),
+            label_delay=duration(label_delay),
             labels_after_end=labels_after_end,
             sort=sort,
             speed=speed,
@@ -150,7 +106,9 @@ def replay(  # noqa: PLR0913 - a command's parameters are its options
         base_url = url or _running_ingest(home)
         summary = _with_progress_bar(
             file.name,
-            lambda progress: run_replay(plan, base_url=base_url, home=home, progress=progress, restart=restart),
+            lambda progress: run_replay(
+                plan, base_url=base_url, home=home, api_key=api_key, progress=progress, restart=restart
+            ),
         )
         _print_summary(summary)
 
@@ -159,7 +117,7 @@ def replay(  # noqa: PLR0913 - a command's parameters are its options
 def _problems_told() -> Iterator[None]:
     try:
         yield
-    except ReplayError as error:
+    except (FileError, ReplayError) as error:
         errors.print(f"headrace replay: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

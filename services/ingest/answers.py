@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from shared.contracts.events import EventId, TraceId
+from shared.contracts.fields import EventId, TraceId
 from shared.intake.problems import Problem
 
 

@@ -7,6 +7,7 @@ from services.ingest.idempotency import IdempotencyKeys
 from services.ingest.intake import Intake
 from services.ingest.settings import IngestSettings
 from services.ingest.topic_creation import TopicCreation
+from shared.access.gate import gate_for
 from shared.bus.base import Bus
 from shared.intake.outbox import Outbox
 from shared.runtime.clock import Clock
@@ -32,8 +33,10 @@ def build(settings: IngestSettings, bus: Bus, store: Store, clock: Clock) -> Ser
         waiting_for=topics.problem,
         batch_events_max=settings.headrace_ingest_batch_events_max,
     )
+    gate = gate_for(settings, clock)
     app = ingest_api(
         intake,
+        gate,
         event_bytes_max=settings.headrace_ingest_event_bytes_max,
         batch_bytes_max=settings.headrace_ingest_batch_bytes_max,
     )
@@ -43,4 +46,5 @@ def build(settings: IngestSettings, bus: Bus, store: Store, clock: Clock) -> Ser
         workers=(topics,),
         checks={"kafka": lambda: None if bus.reachable() else "Kafka does not answer"},
         closers=(outbox.close, bus.close, store.close),
+        gate=gate,
     )

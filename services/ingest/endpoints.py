@@ -3,10 +3,13 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+import msgspec
 from fastapi import FastAPI, Request, Response
+from msgspec import Struct
 
 from services.ingest.intake import Intake
 from services.ingest.openapi import SCHEMAS, batch_operation, one_operation
+from shared.access.gate import Gate, caller_of
 from shared.intake.http import DescribedApi, body_of, json_answer, trace_id_of
 from shared.intake.posted import POSTED, Posted
 from shared.intake.problems import MalformedError
@@ -16,15 +19,22 @@ _KEY_CHARACTERS_MAX = 255
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def ingest_api(intake: Intake, *, event_bytes_max: int, batch_bytes_max: int) -> FastAPI:
-    """Return the app."""
+class _Counted(Struct):
+    events: list[msgspec.Raw] = []
+
+
+_counter = msgspec.json.Decoder(_Counted)
+
+
+def ingest_api(intake: Intake, gate: Gate, *, event_bytes_max: int, batch_bytes_max: int) -> FastAPI:
+    """Return the app, to stand behind `gate`, which counts each event of a batch."""
     app = DescribedApi(
         schemas=SCHEMAS, title="Headrace ingest", description="Takes events in and puts them on the log."
     )
     for posted in POSTED:
         path = f"/v1/{posted.topic.name}"
         one = _one_endpoint(intake, posted, event_bytes_max)
-        many = _batch_endpoint(intake, posted, batch_bytes_max)
+        many = _batch_endpoint(intake, gate, posted, batch_bytes_max)
         app.post(path, tags=["events"], status_code=202, **one_operation(posted))(one)
         app.post(f"{path}/batch", tags=["events"], status_code=202, **batch_operation(posted))(many)
     return app
@@ -41,12 +51,20 @@ def _one_endpoint(intake: Intake, posted: Posted, bytes_max: int) -> Endpoint:
     return take_one
 
 
-def _batch_endpoint(intake: Intake, posted: Posted, bytes_max: int) -> Endpoint:
+def _batch_endpoint(intake: Intake, gate: Gate, posted: Posted, bytes_max: int) -> Endpoint:
     async def take_many(request: Request) -> Response:
         body = await body_of(request, bytes_max)
+        gate.admit_batch(caller_of(request.scope), _event_count(body))
         return json_answer(await intake.take_many(posted, body, trace_id=trace_id_of(request)), HTTPStatus.ACCEPTED)
 
     return take_many
+
+
+def _event_count(body: bytes) -> int:
+    try:
+        return len(_counter.decode(body).events)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0  # the intake says what is wrong with it
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -1,15 +1,31 @@
 """Wires the scoring service."""
 
-from services.scoring.champion import Champion
-from services.scoring.direct import DirectScoring
-from services.scoring.endpoints import scoring_api
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from services.scoring.answers import Unclaimed
+from services.scoring.deployment import Deployment
+from services.scoring.direct import DirectScoring, Limits
+from services.scoring.drain import Drain
+from services.scoring.endpoints import Bounds, Scoring
 from services.scoring.handlers import ScoringHandler
+from services.scoring.jobs.endpoints import InForce, job_routes
+from services.scoring.jobs.listing import entries_on
+from services.scoring.jobs.runner import JobLimits, JobRunner
+from services.scoring.journal import Journal
+from services.scoring.policy.in_force import PolicyInForce
+from services.scoring.policy.lists_in_force import ListsInForce
+from services.scoring.scorer import Scorer
 from services.scoring.settings import ScoringSettings
+from services.scoring.state import StateReader
+from shared.access.gate import gate_for
+from shared.access.probing import ProbingBudget
 from shared.bus.base import Bus
 from shared.contracts.topics import FEATURES
 from shared.features.catalog.fraud import FRAUD
 from shared.features.engine import FeatureEngine
-from shared.intake.outbox import Outbox
 from shared.models.manifest import MODEL_NAME
 from shared.models.registry import Registry
 from shared.runtime.clock import Clock
@@ -21,41 +37,119 @@ from shared.store.base import Store
 SERVICE = "scoring"
 
 
+@dataclass(frozen=True)
+class _InForce:
+    """Who follows what decides: models, the policy, lists."""
+
+    deployment: Deployment
+    policy: PolicyInForce
+    lists: ListsInForce
+
+    def problem(self) -> str | None:
+        """Tell what is not known yet; until it is, nothing must be decided."""
+        return self.deployment.problem() or self.policy.problem() or self.lists.problem()
+
+
 def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return the service, wired and not started."""
-    champion = Champion(
-        bus,
-        Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri),
-        model_name=MODEL_NAME,
-        retry_seconds=settings.headrace_scoring_model_retry_seconds,
+    in_force = _in_force(settings, bus, store, clock)
+    scorer = Scorer(
+        lambda: in_force.deployment.roles, in_force.policy.current, fallback=settings.headrace_scoring_fallback
     )
-    handler = ScoringHandler(lambda: champion.model, fallback=settings.headrace_scoring_fallback, clock=clock)
+    engine, unclaimed = FeatureEngine(FRAUD), Unclaimed()
+    journal = Journal(
+        settings.headrace_home / "journal" / settings.headrace_instance,
+        is_synced=settings.headrace_scoring_journal_fsync,
+    )
+    drain = Drain(journal, bus, store, engine, unclaimed, clock)
     loop = Loop(
         service=SERVICE,
         name="decisions",
         bus=bus,
         topics=[FEATURES.name],
-        handler=handler,
+        handler=ScoringHandler(scorer, in_force.lists.current, store, unclaimed, clock),
         clock=clock,
         instance=settings.headrace_instance,
         options=LoopOptions(records_max=settings.headrace_scoring_batch_records),
-        wait_until=champion.problem,
+        wait_until=lambda: in_force.problem() or drain.not_settled(),
     )
-    outbox = Outbox(
-        bus,
+    states = store.on_event_loop()
+    reader = StateReader(engine, states, in_force.lists.current, clock, age_max=settings.state_age_max)
+    direct = DirectScoring(
+        reader,
+        states,
+        scorer,
+        journal,
+        unclaimed,
         clock,
-        outstanding_max=settings.headrace_scoring_outstanding_max,
-        acknowledge_seconds_max=settings.headrace_scoring_acknowledge_seconds_max,
+        limits=_limits(settings),
+        is_synced=settings.headrace_scoring_journal_fsync,
+        not_ready=in_force.problem,
     )
-    direct = DirectScoring(FeatureEngine(FRAUD), store, handler, outbox, clock, age_max=settings.state_age_max)
+    gate = gate_for(settings, clock)
+    scoring = Scoring(
+        direct, lambda: in_force.deployment.roles, gate, _probing(settings, clock), clock, _bounds(settings, clock)
+    )
     return Service(
         name=SERVICE,
-        app=scoring_api(
-            direct,
-            future=FutureBound(clock, settings.future_max),
-            body_bytes_max=settings.headrace_scoring_body_bytes_max,
-        ),
-        workers=(champion, loop),
+        app=scoring.api({}),
+        workers=(in_force.deployment, in_force.policy, in_force.lists, drain, loop),
         checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
-        closers=(outbox.close, bus.close, store.close),
+        closers=(states.close, bus.close, store.close),
+        gate=gate,
+    )
+
+
+def _in_force(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> _InForce:
+    registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
+    retry_seconds = settings.headrace_scoring_model_retry_seconds
+    deployment = Deployment(bus, registry, clock, model_name=MODEL_NAME, retry_seconds=retry_seconds)
+    return _InForce(deployment, PolicyInForce(bus), ListsInForce(bus, store, clock))
+
+
+def _jobs(api: FastAPI, settings: ScoringSettings, in_force: _InForce, bus: Bus, clock: Clock) -> JobRunner:
+    runner = JobRunner(
+        settings.headrace_home,
+        clock,
+        JobLimits(
+            settings.headrace_scoring_jobs_running_max,
+            settings.headrace_scoring_jobs_waiting_max,
+            timedelta(hours=settings.headrace_scoring_job_kept_hours),
+        ),
+        instance=settings.headrace_instance,
+        tracking_uri=settings.mlflow_tracking_uri,
+    )
+    deciding = InForce(
+        lambda: in_force.deployment.roles,
+        in_force.policy.current,
+        lambda: entries_on(bus, clock.now()),
+        settings.headrace_scoring_fallback,
+    )
+    job_routes(api, runner, deciding, bytes_max=settings.headrace_scoring_job_bytes_max)
+    return runner
+
+
+def _limits(settings: ScoringSettings) -> Limits:
+    return Limits(
+        state_seconds=settings.headrace_scoring_state_seconds_max,
+        open_payments=settings.headrace_scoring_outstanding_max,
+        journal_bytes=settings.headrace_scoring_journal_bytes_max,
+    )
+
+
+def _bounds(settings: ScoringSettings, clock: Clock) -> Bounds:
+    return Bounds(
+        future=FutureBound(clock, settings.future_max),
+        body_bytes_max=settings.headrace_scoring_body_bytes_max,
+        batch_bytes_max=settings.headrace_scoring_batch_bytes_max,
+        batch_payments_max=settings.headrace_scoring_batch_payments_max,
+    )
+
+
+def _probing(settings: ScoringSettings, clock: Clock) -> ProbingBudget:
+    return ProbingBudget(
+        clock,
+        queries_max=settings.headrace_scoring_probing_queries_max,
+        window_seconds=settings.headrace_scoring_probing_window_seconds,
+        delay_seconds_max=settings.headrace_scoring_probing_delay_seconds_max,
     )

@@ -1,59 +1,75 @@
-"""A batch of feature vectors to decisions."""
+"""A batch of feature vectors to decisions, on the stream."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
-import numpy as np
-
-from services.scoring.policy import Scored, decide
+from services.scoring.answers import Unclaimed, answer_key, first_answer
+from services.scoring.deciding import decision_id_of
+from services.scoring.policy.lists import Lists
+from services.scoring.scorer import Scorer
 from shared.bus.base import Outgoing
 from shared.contracts import codec
-from shared.contracts.events import Decision, FeatureVector, Verdict
-from shared.contracts.topics import SCORES
-from shared.models.session import OnnxModel
+from shared.contracts.events import FeatureVector, ShadowScore
+from shared.contracts.topics import SCORES, SHADOWS
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.loop import Delivery
+from shared.store.base import Store
 
 
 class ScoringHandler:
-    """Scores vectors with the model in service, in one call of the graph, and decides by its policy."""
+    """Decides on every vector, or repeats what was answered about its payment over REST; challengers look on."""
 
-    def __init__(self, model: Callable[[], OnnxModel | None], *, fallback: Verdict, clock: Clock) -> None:
-        """Wire the handler; `model` returns the one in service now, or None."""
-        self._model = model
-        self._fallback = fallback
+    def __init__(
+        self, scorer: Scorer, lists: Callable[[], Lists], store: Store, unclaimed: Unclaimed, clock: Clock
+    ) -> None:
+        """Wire the handler; `lists` returns what is known of them now."""
+        self._scorer = scorer
+        self._lists = lists
+        self._store = store
+        self._unclaimed = unclaimed
         self._clock = clock
+        self._seconds = metrics.DECISION_SECONDS.labels("stream")
 
     def __call__(self, deliveries: Sequence[Delivery]) -> list[Outgoing]:
+        """Return the batch's decisions; raises StoreUnavailableError."""
         pairs = [(record, event) for record, event in deliveries if isinstance(event, FeatureVector)]
-        decisions = self.decided([vector for _, vector in pairs], path="stream")
+        vectors = [vector for _, vector in pairs]
+        answers, listed = self._known(vectors)
+        open_places = [at for at, answer in enumerate(answers) if answer is None]
+        decided = self._scorer.decided(
+            [vectors[at] for at in open_places], [listed[at] for at in open_places], path="stream"
+        )
+        new = dict(zip(open_places, map(codec.encode, decided), strict=True))
+        decisions = [answer or new[at] for at, answer in enumerate(answers)]
         now_ms = self._clock.now().timestamp() * 1000
         outgoing = []
-        for (record, _), decision in zip(pairs, decisions, strict=True):
-            metrics.DECISION_SECONDS.labels("stream").observe(max(0.0, now_ms - record.produced_ms) / 1000)
-            key = decision.card_id.encode()
-            outgoing.append(Outgoing(SCORES.name, key, codec.encode(decision), record.produced_ms))
-        return outgoing
+        for (record, vector), decision in zip(pairs, decisions, strict=True):
+            self._seconds.observe(max(0.0, now_ms - record.produced_ms) / 1000)
+            outgoing.append(Outgoing(SCORES.name, _key(vector.transaction.card_id), decision, record.produced_ms))
+        return [*outgoing, *map(_shadow, self._scorer.shadowed(vectors, decisions, listed))]
 
-    def decided(self, vectors: Sequence[FeatureVector], *, path: str) -> list[Decision]:
-        """Return one decision a vector, all by the same model."""
-        decisions = [
-            decide(vector, scored, fallback=self._fallback)
-            for vector, scored in zip(vectors, _scored(vectors, self._model()), strict=True)
-        ]
-        for decision in decisions:
-            metrics.DECISIONS.labels(decision.decision, ",".join(decision.degraded), path).inc()
-        return decisions
+    def _known(self, vectors: Sequence[FeatureVector]) -> tuple[list[bytes | None], list[list[str]]]:
+        """Return what was answered over REST about each payment, and the entries of lists that match it."""
+        lists = self._lists()
+        asked = [lists.keys(vector.transaction) for vector in vectors]
+        ids = [decision_id_of(vector.transaction) for vector in vectors]
+        # Before the store is read: what is claimed meanwhile is there then, and here no longer.
+        here = [self._unclaimed.get(decision_id) for decision_id in ids]
+        keys = list(map(answer_key, ids))
+        every = [*keys, *(key for entries in asked for key in entries)]
+        values = self._store.append_and_read([], every, expire_after=timedelta()) if every else []
+        answers = [first_answer(value) or own for value, own in zip(values, here, strict=False)]
+        listed, at = [], len(keys)
+        for vector, entries in zip(vectors, asked, strict=True):
+            listed.append(lists.matched(vector.transaction, values[at : at + len(entries)]))
+            at += len(entries)
+        return answers, listed
 
 
-def _scored(vectors: Sequence[FeatureVector], model: OnnxModel | None) -> list[Scored]:
-    if model is None:
-        return [Scored(None, None, ["model"])] * len(vectors)
-    version, width = model.manifest.feature_version, len(model.manifest.feature_names)
-    fitting = [at for at, v in enumerate(vectors) if v.feature_version == version and len(v.values) == width]
-    scored = [Scored(model.manifest, None, ["features"])] * len(vectors)
-    if fitting:
-        rows = np.array([vectors[at].values for at in fitting], dtype=np.float32)
-        for at, score in zip(fitting, model.scores(rows).tolist(), strict=True):
-            scored[at] = Scored(model.manifest, min(1.0, max(0.0, score)), [])
-    return scored
+def _shadow(shadow: ShadowScore) -> Outgoing:
+    return Outgoing(SHADOWS.name, _key(shadow.card_id), codec.encode(shadow))
+
+
+def _key(card_id: str) -> bytes:
+    return card_id.encode()

@@ -1,7 +1,7 @@
-"""The offline archive: what travelled on `features`, `scores` and `labels`, as Parquet for ever.
+"""The offline archive: what travelled on `features`, `scores`, `shadows` and `labels`, as Parquet for ever.
 
     <root>/features/version=<12 digits>/date=2026-01-31/<partition>-<first offset>-<last offset>.parquet
-    <root>/scores/date=…/…    <root>/labels/date=…/…
+    <root>/scores/date=…/…    <root>/shadows/date=…/…    <root>/labels/date=…/…
 
 The date is the event's own, in UTC. A feature version has a folder of its own, so that every file in it has the same
 columns; vectors of a version that this process does not know keep their values as one list, below `features-unknown`.
@@ -23,7 +23,7 @@ import polars as pl
 from services.training.columns import VECTOR_COLUMNS, table, vector_table
 from services.training.refusal import RefusedError
 from shared.contracts.events import FeatureVector
-from shared.contracts.topics import FEATURES, LABELS
+from shared.contracts.topics import FEATURES, LABELS, SHADOWS
 from shared.features.backfill import LABEL_COLUMNS, PAYMENT_COLUMNS
 from shared.features.definitions import FeatureSet
 from shared.runtime.loop import Delivery
@@ -126,6 +126,13 @@ class Archive:
         if not files:
             return table(LABELS.name, []).select(LABEL_COLUMNS)
         return _once(self._read(files, LABEL_COLUMNS))
+
+    def shadows(self, challenger: int) -> pl.DataFrame:
+        """Return what a challenger said of payments, each row once; raises RefusedError."""
+        files = self._files(self._root / SHADOWS.name)
+        nothing = table(SHADOWS.name, [])
+        rows = self._read(files, nothing.columns, pl.col("challenger_version") == challenger) if files else nothing
+        return _once(rows)
 
     def write_backfilled(self, feature_set: FeatureSet, rows: pl.DataFrame) -> None:
         """Keep vectors that were computed afterwards, with the columns of served ones.

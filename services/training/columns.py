@@ -1,11 +1,12 @@
 """Events as typed columns: what a row of the archive holds.
 
 Every row carries `partition` and `offset`: a batch that was delivered twice may stand in two files, and a reader takes
-each (topic, partition, offset) once. `produced_ms` tells when the log took the record in (a vector's: its payment), and
+each (topic, partition, offset) once. A decision's row also carries `record`, the bytes that stood on the log: what is
+decided again is held against them. `produced_ms` tells when the log took the record in (a vector's: its payment), and
 so, with the place, in which order events arrived.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,14 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shared.contracts.events import Event
-from shared.contracts.topics import FEATURES, LABELS, SCORES
+from shared.contracts.events import Event, FeatureVector, Freshness, Transaction
+from shared.contracts.topics import FEATURES, LABELS, SCORES, SHADOWS
 from shared.features.definitions import FeatureSet
 from shared.runtime.loop import Delivery
 
 INSTANT = pl.Datetime("us", "UTC")
 FEATURE_PREFIX = "feature_"
 """Keeps the feature `amount` apart from the payment's own `amount`."""
+
+RECORD = "record"
+_PAYMENT_COLUMNS = {name: f"transaction_{name}" for name in ("event_id", "occurred_at", "trace_id")}
+"""Columns of what a payment and its vector both have."""
 
 
 class _Column(NamedTuple):
@@ -92,7 +97,25 @@ _DECISION = (
     _field("feature_version", pl.String()),
     _field("vector_digest", pl.String()),
     _field("policy_digest", pl.String()),
+    _field("policy_version", pl.Int64()),
+    _field("model_role", pl.String()),
+    _field("lists", pl.List(pl.String())),
+    _field("feature_age_seconds", pl.Float64()),
     _field("degraded", pl.List(pl.String())),
+)
+_SHADOW = (
+    *_ENVELOPE,
+    _field("transaction_id", pl.String()),
+    _field("card_id", pl.String()),
+    _field("decision_id", pl.String()),
+    _field("decision", pl.String()),
+    _field("score", pl.Float64()),
+    _field("model_name", pl.String()),
+    _field("model_version", pl.Int64()),
+    _field("challenger_version", pl.Int64()),
+    _field("challenger_digest", pl.String()),
+    _field("challenger_decision", pl.String()),
+    _field("challenger_score", pl.Float64()),
 )
 _LABEL = (
     *_ENVELOPE,
@@ -107,7 +130,7 @@ _PLACE = (
     ("offset", pl.Int64()),
 )
 _VALUES = _field("values", pl.List(pl.Float64()))
-_BY_TOPIC = {FEATURES.name: _VECTOR, SCORES.name: _DECISION, LABELS.name: _LABEL}
+_BY_TOPIC = {FEATURES.name: _VECTOR, SCORES.name: _DECISION, SHADOWS.name: _SHADOW, LABELS.name: _LABEL}
 
 ARCHIVED_TOPICS = tuple(_BY_TOPIC)
 VECTOR_COLUMNS = [column.name for column in _VECTOR] + [name for name, _ in _PLACE]
@@ -116,7 +139,10 @@ VECTOR_COLUMNS = [column.name for column in _VECTOR] + [name for name, _ in _PLA
 
 def table(topic: str, deliveries: Sequence[Delivery]) -> pl.DataFrame:
     """Return one row a delivery of `topic`, without the values of a feature vector."""
-    return _table(_BY_TOPIC[topic], deliveries)
+    frame = _table(_BY_TOPIC[topic], deliveries)
+    if topic != SCORES.name:
+        return frame
+    return frame.with_columns(pl.Series(RECORD, [delivery.record.value for delivery in deliveries], pl.Binary()))
 
 
 def vector_table(deliveries: Sequence[Delivery], feature_set: FeatureSet | None) -> pl.DataFrame:
@@ -147,3 +173,20 @@ def _table(columns: Sequence[_Column], deliveries: Sequence[Delivery]) -> pl.Dat
         pl.Series(name, [getattr(delivery.record, name) for delivery in deliveries], kind) for name, kind in _PLACE
     ]
     return pl.DataFrame(series)
+
+
+def vector_of(row: Mapping[str, Any], values: list[float]) -> FeatureVector:
+    """Return the vector that a row with VECTOR_COLUMNS was made of; values: its features, in order."""
+    own = {name: row[_PAYMENT_COLUMNS.get(name, name)] for name in Transaction.__struct_fields__}
+    own["attributes"] = msgspec.json.decode(own["attributes"], type=dict[str, float | str])
+    envelope = {name: row[name] for name in Event.__struct_fields__}
+    freshness = Freshness(**{name: row[name] for name in Freshness.__struct_fields__})
+    return FeatureVector(
+        **envelope,
+        transaction=Transaction(**own),
+        feature_set=row["feature_set"],
+        feature_version=row["feature_version"],
+        values=values,
+        freshness=freshness,
+        degraded=row["degraded"],
+    )

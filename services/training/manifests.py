@@ -3,6 +3,9 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import numpy.typing as npt
+from msgspec.structs import replace
 from sklearn.pipeline import Pipeline
 
 from services.training.data.dataset import TrainingSet
@@ -11,7 +14,11 @@ from services.training.estimators.transfer import SegmentSpecialist
 from services.training.measured import Measured
 from services.training.recipe import Model
 from services.training.references import references_of
-from shared.models.manifest import MODEL_NAME, CategoryEncoding, Manifest
+from shared.models.manifest import MODEL_NAME, CategoryEncoding, Manifest, Probe
+from shared.models.session import OnnxModel
+
+PROBES = 16
+"""How many held-out payments a manifest carries to be scored again wherever the model is loaded."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -19,10 +26,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def manifest_of(
     data: TrainingSet, measured: Measured, onnx: bytes, *, version: int, now: datetime, code_commit: str | None
 ) -> Manifest:
-    """Return the manifest of a version that was trained on `data` and measured as in `measured`."""
+    """Return the manifest of a version that was trained on `data` and measured as in `measured`.
+
+    Raises:
+        ValueError: `onnx` cannot score these payments.
+    """
     candidate, figures = measured.candidate, measured.evaluation.figures
     names = data.feature_set.feature_names
-    return Manifest(
+    manifest = Manifest(
         model_name=MODEL_NAME,
         model_version=version,
         model_digest=hashlib.sha256(onnx).hexdigest(),
@@ -44,6 +55,22 @@ def manifest_of(
         thresholds=measured.thresholds,
         references=references_of(candidate),
     )
+    return replace(manifest, probes=probes_of(OnnxModel(manifest, onnx), candidate.held_out.rows))
+
+
+def probes_of(model: OnnxModel, rows: npt.NDArray[np.float32]) -> list[Probe]:
+    """Return PROBES of `rows`, evenly from the lowest score to the highest, as `model` scores each of them alone.
+
+    rows: shape (n, features); those with values that are not numbers are passed over, since JSON cannot hold them.
+    """
+    finite = rows[np.isfinite(rows).all(axis=1)]
+    if not len(finite):
+        return []
+    ranked = np.argsort(model.scores(finite), kind="stable")
+    places = np.linspace(0, len(ranked) - 1, min(PROBES, len(ranked))).astype(np.intp)
+    taken = finite[ranked[places]]
+    scores = model.scores_alone(taken).tolist()
+    return [Probe(values=row, score=score) for row, score in zip(taken.tolist(), scores, strict=True)]
 
 
 def _rates(model: Model) -> dict[int, Rates]:

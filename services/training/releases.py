@@ -1,4 +1,7 @@
-"""What a person may do with registered versions: promote one, go back to the one before, put one away for good.
+"""What a person may do with registered versions: promote one, go back to the one before, try one, put one away.
+
+A version is tried as a challenger, which scores every payment and decides none, or as the canary, which decides about a
+share of the cards; shared/models/lineage.py says how these roles end.
 
 Each function decides from what has been announced, and returns the event to announce or raises RefusedError; it is
 meant for ModelLog.append, so that nothing is announced in between.
@@ -18,6 +21,7 @@ from shared.models import lineage
 from shared.models.manifest import MODEL_NAME
 
 _SERVICES = frozenset({ACTOR, "drift"})
+_Action = Literal["promoted", "rolled_back", "archived", "shadowed", "canaried", "withdrawn"]
 
 
 class Order(NamedTuple):
@@ -91,6 +95,60 @@ def archiving(history: History, version: int, order: Order) -> ModelEvent:
     return _event("archived", chosen, order)
 
 
+def shadowing(history: History, version: int, order: Order, feature_set: FeatureSet) -> ModelEvent:
+    """Return the event that makes a version a challenger.
+
+    Raises:
+        RefusedError: no_version, archived, in_force, challenger already, other_features, or a bad order.
+    """
+    chosen = _to_be_tried(history, version, feature_set)
+    if version in {event.model_version for event in _standing(history).challengers}:
+        raise RefusedError("challenger", f"version {version} is a challenger already")
+    return _event("shadowed", chosen, order)
+
+
+def canarying(history: History, version: int, share: float, order: Order, feature_set: FeatureSet) -> ModelEvent:
+    """Return the event that makes a version the canary for `share` of the cards, in the place of another one.
+
+    Raises:
+        RefusedError: no_version, archived, in_force, no_champion, other_features, or a bad order, as a share that does
+            not lie between 0 and 1.
+    """
+    chosen = _to_be_tried(history, version, feature_set)
+    if _version_in_force(history) is None:
+        raise RefusedError(
+            "no_champion",
+            "no version is in force to decide about the other cards; promote one with `headrace models promote`",
+        )
+    return _event("canaried", chosen, order, share=share)
+
+
+def withdrawal(history: History, version: int, order: Order) -> ModelEvent:
+    """Return the event that ends a version's trial, as canary or as challenger.
+
+    Raises:
+        RefusedError: no_version, not_on_trial, or a bad order.
+    """
+    chosen, now = registration(history, version), _standing(history)
+    if version not in {event.model_version for event in (now.canary, *now.challengers) if event is not None}:
+        raise RefusedError("not_on_trial", f"version {version} is neither canary nor challenger")
+    return _event("withdrawn", chosen, order)
+
+
+def _to_be_tried(history: History, version: int, feature_set: FeatureSet) -> ModelEvent:
+    chosen = registration(history, version)
+    if lineage.is_archived(history.events, MODEL_NAME, version):
+        raise RefusedError("archived", f"version {version} was archived; try another, or train one")
+    if _version_in_force(history) == version:
+        raise RefusedError("in_force", f"version {version} is in force; it decides already")
+    _require_features(chosen, feature_set)
+    return chosen
+
+
+def _standing(history: History) -> lineage.Standing:
+    return lineage.standing(history.events, MODEL_NAME)
+
+
 def _version_in_force(history: History) -> int | None:
     champion = history.champion(MODEL_NAME)
     return None if champion is None else champion.model_version
@@ -105,7 +163,7 @@ def _require_features(chosen: ModelEvent, feature_set: FeatureSet) -> None:
         )
 
 
-def _event(action: Literal["promoted", "rolled_back", "archived"], chosen: ModelEvent, order: Order) -> ModelEvent:
+def _event(action: _Action, chosen: ModelEvent, order: Order, *, share: float | None = None) -> ModelEvent:
     if order.actor in _SERVICES:
         raise RefusedError("bad_order", f"{order.actor!r} is what a service signs with; give a person's name")
     event = ModelEvent(
@@ -115,6 +173,7 @@ def _event(action: Literal["promoted", "rolled_back", "archived"], chosen: Model
         model_name=MODEL_NAME,
         model_version=chosen.model_version,
         action=action,
+        share=share,
         model_digest=chosen.model_digest,
         manifest_digest=chosen.manifest_digest,
         data_digest=chosen.data_digest,

@@ -173,7 +173,15 @@ class Bus(Protocol):
         """
         ...
 
-    def subscribe(self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False) -> Subscription:
+    def subscribe(
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        instance: str,
+        in_order: bool = False,
+        gather_seconds: float = 0.0,
+    ) -> Subscription:
         """Join `group` on `topics`, from the oldest record where the group has no progress yet.
 
         instance: names this member across restarts, so that a successor takes over at once and a transaction its
@@ -184,6 +192,8 @@ class Bus(Protocol):
             for. A batch does not end within a millisecond, unless all of it is of that one. The order within a
             partition stays, also where it is not that of produced_ms. A topic written in transactions has more
             records than can be read while one is open, so each of them is waited for.
+        gather_seconds: for so long the log may hold records back, to send more of them at once: a reader that is in no
+            hurry costs it less.
         """
         ...
 

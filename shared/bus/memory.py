@@ -47,7 +47,13 @@ class MemoryBus:
             return self._sole_writers[topic]
 
     def subscribe(
-        self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        instance: str,
+        in_order: bool = False,
+        gather_seconds: float = 0.0,  # noqa: ARG002 - there is nothing to save
     ) -> "MemorySubscription":
         return MemorySubscription(self, group, topics, instance, in_order=in_order)
 

@@ -4,52 +4,23 @@ Event time is RFC 3339 with an offset. Money is an integer in minor units (cents
 Unknown fields are refused, so that a misspelt one is noticed; what a user adds goes into `attributes`.
 """
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-# In Python `$` also stands before a last line feed; the lookahead, or a greatest length, keeps that out.
-_NO_CONTROL_CHARACTER = r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)"
-Identifier = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=128,
-        pattern=_NO_CONTROL_CHARACTER,
-        description="Opaque, 1 to 128 characters, no control character among them.",
-    ),
-]
-EventId = Annotated[
-    str,
-    Meta(
-        pattern="^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
-        max_length=36,
-        description="UUIDv7 (RFC 9562), lower case. Applying the same id twice changes nothing.",
-    ),
-]
-TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", max_length=32, description="W3C Trace Context trace-id.")]
-Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset, for example 2026-01-31T09:30:00Z.")]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="SHA-256, hexadecimal.")]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217 code, for example EUR.")]
-Country = Annotated[
-    str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="ISO 3166-1 alpha-2 code, for example DE.")
-]
-MerchantCategory = Annotated[
-    str, Meta(pattern="^[0-9]{4}$", max_length=4, description="ISO 18245 merchant category code.")
-]
-MinorUnits = Annotated[int, Meta(ge=0, le=10**15, description="Integer minor units: 1999 is 19.99 EUR.")]
-AttributeName = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_CONTROL_CHARACTER)]
-AttributeText = Annotated[str, Meta(max_length=256)]
-Attributes = Annotated[
-    dict[AttributeName, float | AttributeText],
-    Meta(
-        max_length=64,
-        description="Up to 64 fields of your own: a name of 1 to 64 characters, and a finite number or a text of up to "
-        "256 characters.",
-    ),
-]
-Text = Annotated[str, Meta(max_length=4096)]
+from shared.contracts.fields import (
+    Attributes,
+    Country,
+    Currency,
+    Digest,
+    EventId,
+    Identifier,
+    Instant,
+    MerchantCategory,
+    MinorUnits,
+    Text,
+    TraceId,
+)
 
 Channel = Literal["card_present", "ecommerce", "atm", "mail_order", "recurring"]
 Verdict = Literal["approve", "review", "decline"]
@@ -150,6 +121,14 @@ class Reason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     code: Identifier
     text: Text
+    feature: Identifier | None = None
+    contribution: (
+        Annotated[float, Meta(description="What the feature adds to the log odds of fraud, where the reason is one.")]
+        | None
+    ) = None
+
+
+ModelRole = Literal["champion", "canary"]
 
 
 class Decision(Event, frozen=True, kw_only=True):
@@ -166,7 +145,31 @@ class Decision(Event, frozen=True, kw_only=True):
     feature_version: Digest
     vector_digest: Digest
     policy_digest: Digest
+    policy_version: Annotated[int, Meta(ge=0, description="0 before the first policy is published.")] = 0
+    model_role: ModelRole = "champion"
+    lists: Annotated[
+        list[Identifier], Meta(description="Entries of lists that matched, such as `block:card` or `allow:merchant`.")
+    ] = []
+    feature_age_seconds: (
+        Annotated[float, Meta(ge=0, description="How far the state behind the vector was behind the log.")] | None
+    ) = None
     degraded: Degradations = []
+
+
+class ShadowScore(Event, frozen=True, kw_only=True):
+    """What a challenger would have decided about a payment, beside what was decided; nothing acts on it."""
+
+    transaction_id: Identifier
+    card_id: Identifier
+    decision_id: EventId
+    decision: Verdict
+    score: Annotated[float, Meta(ge=0, le=1)] | None
+    model_name: Identifier
+    model_version: Annotated[int, Meta(ge=0)]
+    challenger_version: Annotated[int, Meta(ge=1)]
+    challenger_digest: Digest
+    challenger_decision: Verdict
+    challenger_score: Annotated[float, Meta(ge=0, le=1)] | None
 
 
 class ShownItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,7 +222,10 @@ class ModelEvent(Event, frozen=True, kw_only=True):
             "0 when a run was refused before it registered a model.",
         ),
     ]
-    action: Literal["registered", "promoted", "refused", "shadowed", "rolled_back", "archived"]
+    action: Literal["registered", "promoted", "refused", "shadowed", "canaried", "withdrawn", "rolled_back", "archived"]
+    share: (
+        Annotated[float, Meta(gt=0, lt=1, description="With canaried: of which part of the cards it decides.")] | None
+    ) = None
     model_digest: Digest | None
     manifest_digest: Digest | None = None
     data_digest: Digest | None = None
@@ -228,6 +234,34 @@ class ModelEvent(Event, frozen=True, kw_only=True):
     reason: Text
     metrics: dict[str, float] = {}
     previous_digest: Digest | None
+
+
+class PolicyEvent(Event, frozen=True, kw_only=True):
+    """A policy that decides from now on. Append-only: each carries the SHA-256 of the one before on the same topic."""
+
+    policy_name: Identifier
+    policy_version: Annotated[int, Meta(ge=1)]
+    policy_digest: Digest
+    document: Annotated[str, Meta(max_length=500_000, description="The policy as it was written, YAML.")]
+    actor: Identifier
+    reason: Text
+    previous_digest: Digest | None
+
+
+ListName = Literal["allow", "block"]
+ListedEntity = Literal["card", "merchant", "device", "user"]
+
+
+class ListEvent(Event, frozen=True, kw_only=True):
+    """A card, merchant, device or user is put on a list, or taken off it."""
+
+    list_name: ListName
+    entity: ListedEntity
+    value: Identifier
+    action: Literal["added", "removed"]
+    expires_at: Instant | None = None
+    actor: Identifier
+    reason: Text
 
 
 class DeadLetter(Event, frozen=True, kw_only=True):

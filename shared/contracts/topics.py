@@ -56,6 +56,7 @@ FEATURES = Topic(
     _MONTH,
 )
 SCORES = Topic("scores", events.Decision, "card_id", ("scoring",), ("training", "drift"), _QUARTER)
+SHADOWS = Topic("shadows", events.ShadowScore, "card_id", ("scoring",), ("training",), _QUARTER)
 IMPRESSIONS = Topic("impressions", events.Impression, "user_id", (), (), _QUARTER)
 DRIFT = Topic("drift", events.DriftAlarm, "model_name", ("drift",), (), None, ordered_by_entity=False)
 RETRAINING = Topic(
@@ -76,6 +77,8 @@ MODELS = Topic(
     None,
     ordered_by_entity=False,
 )
+POLICIES = Topic("policies", events.PolicyEvent, "policy_name", ("cli",), ("scoring",), None, ordered_by_entity=False)
+LISTS = Topic("lists", events.ListEvent, "value", ("cli",), ("scoring",), None, ordered_by_entity=False)
 
 TOPICS: tuple[Topic, ...] = (
     TRANSACTIONS,
@@ -83,10 +86,13 @@ TOPICS: tuple[Topic, ...] = (
     LABELS,
     FEATURES,
     SCORES,
+    SHADOWS,
     IMPRESSIONS,
     DRIFT,
     RETRAINING,
     MODELS,
+    POLICIES,
+    LISTS,
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 

@@ -1,7 +1,7 @@
 """HTTP in front of the intake: bodies, traces, and the one place that turns a problem into an answer."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from shared.intake.problems import IntakeError, MalformedError, Problem, TooLargeError
 
@@ -70,36 +70,56 @@ def reference(described_type: type) -> dict[str, str]:
 
 async def body_of(request: Request, bytes_max: int) -> bytes:
     """Return a request's body; raises TooLargeError beyond `bytes_max`, MalformedError when the client left."""
+    return await received(request.scope["path"], request.receive, bytes_max)
+
+
+async def received(path: str, receive: Receive, bytes_max: int) -> bytes:
+    """Return the body of a request as ASGI gives it; raises as `body_of`."""
     chunks: list[bytes] = []
     size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > bytes_max:
-                raise TooLargeError(
-                    "too_large",
-                    f"the body is larger than {bytes_max} bytes",
-                    hint="Send smaller batches." if request.url.path.endswith("/batch") else "Send smaller attributes.",
-                )
-            chunks.append(chunk)
-    except ClientDisconnect as error:
-        raise MalformedError("incomplete", "the client left before the body was complete") from error
-    return b"".join(chunks)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedError("incomplete", "the client left before the body was complete")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > bytes_max:
+            raise TooLargeError(
+                "too_large",
+                f"the body is larger than {bytes_max} bytes",
+                hint="Send smaller batches." if path.endswith("/batch") else "Send smaller attributes.",
+            )
+        if not message.get("more_body", False):
+            return b"".join((*chunks, chunk)) if chunks else chunk
+        chunks.append(chunk)
 
 
 def trace_id_of(request: Request) -> str | None:
     """Return the trace-id of the request's traceparent, or None."""
-    # W3C Trace Context: a traceparent that cannot be read is ignored, and the trace starts here.
-    match = _TRACEPARENT.match(request.headers.get("traceparent", ""))
-    return match["trace_id"] if match else None
+    return trace_id_in(request.scope["headers"])
 
 
-async def _intake_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, IntakeError)  # noqa: S101 - registered for this type only
+def trace_id_in(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """Return the trace-id of the traceparent among headers as ASGI gives them, or None."""
+    for name, value in headers:
+        if name == b"traceparent":
+            # W3C Trace Context: a traceparent that cannot be read is ignored, and the trace starts here.
+            match = _TRACEPARENT.match(value.decode("latin-1"))
+            return match["trace_id"] if match else None
+    return None
+
+
+def refusal(error: IntakeError) -> Response:
+    """Return what is answered to a request that was not taken."""
     response = json_answer(ErrorAnswer(error=error.problem), error.status)
     if error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
+
+
+async def _intake_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, IntakeError)  # noqa: S101 - registered for this type only
+    return refusal(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

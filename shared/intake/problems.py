@@ -54,6 +54,29 @@ class ConflictError(IntakeError):
     status = 409
 
 
+class AccessError(IntakeError):
+    """The caller may not do this, or not now; nothing was taken."""
+
+
+class UnauthorizedError(AccessError):
+    """No key that is known and in force; which of these it was is not told."""
+
+    status = 401
+
+
+class ForbiddenError(AccessError):
+    """The key is in force and lacks the role that this call needs."""
+
+    status = 403
+
+
+class TooManyError(AccessError):
+    """More than the key's events a second."""
+
+    status = 429
+    retry_after_seconds: int | None = 1
+
+
 class NotTakenError(IntakeError):
     """A neighbour is away or busy and nothing of the request was taken."""
 

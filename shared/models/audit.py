@@ -1,72 +1,25 @@
-"""The hash chain of the `models` topic: each record names the SHA-256 of the one before it.
+"""What `models` shows as a whole: its hash chain, what its events say of one another, and the models' files."""
 
-Whoever holds one later record can therefore tell whether any earlier one was changed, removed or slipped in. What was
-cut off at the end, or added there by somebody who read the last record, shows only to who has kept a later digest.
-"""
-
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from shared.contracts import codec
-from shared.contracts.codec import BadRecordError
+from shared.contracts.chain import ChainAudit, examined, readable
 from shared.contracts.events import ModelEvent
 from shared.models.packages import ModelIntegrityError, Packages
-
-
-class BrokenLink(NamedTuple):
-    """The first record whose link does not hold.
-
-    position: 0 for the first record of the topic.
-    """
-
-    position: int
-    explanation: str
 
 
 class Audit(NamedTuple):
     """What a whole `models` topic shows, beside the files on this machine.
 
-    events: those that could be read. head: digest of the last record; None when there is none.
-    behind_head: how many records follow the head that was asked for; None when it is not there, or none was asked for.
-    whole, absent: how many registered versions have their files here as announced, and how many do not have them here.
-    problems: everything that is wrong, each in a sentence; none when all holds.
+    events: those that could be read. whole, absent: how many registered versions have their files here as announced,
+    and how many do not have them here. problems: everything that is wrong, each in a sentence; none when all holds.
     """
 
     events: tuple[ModelEvent, ...]
-    head: str | None
-    behind_head: int | None
+    chain: ChainAudit
     whole: int
     absent: int
     problems: tuple[str, ...]
-
-
-def link(value: bytes) -> str:
-    """Return what the next record must carry as `previous_digest`."""
-    return hashlib.sha256(value).hexdigest()
-
-
-def first_broken_link(values: Iterable[bytes | None]) -> BrokenLink | None:
-    """Check a whole chain, oldest record first; return None when it holds.
-
-    values: the records' values, as read from the topic.
-    """
-    expected: str | None = None
-    for position, value in enumerate(values):
-        if value is None:
-            return BrokenLink(position, "the record is empty")
-        try:
-            event = codec.decode(ModelEvent, value)
-        except BadRecordError as error:
-            return BrokenLink(position, f"the record is no ModelEvent: {error}")
-        if event.previous_digest != expected:
-            return BrokenLink(
-                position,
-                f"event {event.event_id} follows {event.previous_digest}, but the record before it is {expected}: "
-                "one of the two was changed, removed or added",
-            )
-        expected = link(value)
-    return None
 
 
 def examine(values: Sequence[bytes | None], packages: Packages, *, earlier_head: str | None = None) -> Audit:
@@ -75,26 +28,10 @@ def examine(values: Sequence[bytes | None], packages: Packages, *, earlier_head:
     values: of all records, oldest first. earlier_head: a digest noted at an earlier audit, to prove that everything up
     to it is still there.
     """
-    events = tuple(_readable(values))
-    digests = [link(value or b"") for value in values]
-    problems: list[str] = []
-    broken = first_broken_link(values)
-    if broken is not None:
-        problems.append(f"record {broken.position}, counted from 0: {broken.explanation}")
-    behind_head = len(digests) - 1 - digests.index(earlier_head) if earlier_head in digests else None
-    if earlier_head is not None and behind_head is None:
-        problems.append(f"no record has the digest {earlier_head}: it was cut off, or something up to it was changed")
-    problems += _contradictions(events)
+    events = tuple(readable(values, ModelEvent))
+    chain = examined(values, ModelEvent, earlier_head=earlier_head)
     whole, absent, damaged = _files(events, packages)
-    return Audit(events, digests[-1] if digests else None, behind_head, whole, absent, (*problems, *damaged))
-
-
-def _readable(values: Iterable[bytes | None]) -> Iterator[ModelEvent]:
-    for value in values:
-        try:
-            yield codec.decode(ModelEvent, value or b"")
-        except BadRecordError:
-            continue  # it breaks the chain, which tells of it
+    return Audit(events, chain, whole, absent, (*chain.problems, *_contradictions(events), *damaged))
 
 
 def _contradictions(events: Iterable[ModelEvent]) -> list[str]:

@@ -1,10 +1,8 @@
 """What stands beside a model file: everything needed to load it, check it, decide with it and watch it."""
 
-import hashlib
 from bisect import bisect_left, bisect_right
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 MODEL_NAME = "fraud"
@@ -49,6 +47,16 @@ class CategoryEncoding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unseen: float
 
 
+class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row and its score where the model was made; wherever it is loaded, it must score the row alike.
+
+    values: in the order of the manifest's features.
+    """
+
+    values: list[float]
+    score: float
+
+
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model version.
 
@@ -62,6 +70,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     intervals: by metric name, the ends of its 95 % interval.
     categories: by feature name; the other features go to the estimator as they are.
     references: by feature name, and "score".
+    probes: rows that were held out, with the highest score among theirs; none in manifests of earlier versions.
     """
 
     model_name: str
@@ -83,8 +92,4 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     intervals: dict[str, tuple[float, float]] = {}
     thresholds: Thresholds
     references: dict[str, Reference]
-
-
-def policy_digest(thresholds: Thresholds) -> str:
-    """Return the SHA-256 that names a decision policy."""
-    return hashlib.sha256(msgspec.json.encode(thresholds)).hexdigest()
+    probes: list[Probe] = []

@@ -157,7 +157,14 @@ class Loop:
     def _subscribe(self) -> Subscription:
         self._bus.create_topics(TOPICS)
         instance = f"{self._service}-{self.name}-{self._instance}"
-        return self._bus.subscribe(self.group, self._topics, instance=instance, in_order=self._options.in_order)
+        options = self._options
+        return self._bus.subscribe(
+            self.group,
+            self._topics,
+            instance=instance,
+            in_order=options.in_order,
+            gather_seconds=options.linger_seconds,
+        )
 
     def _work(self, subscription: Subscription) -> None:
         options = self._options
@@ -172,21 +179,19 @@ class Loop:
                 wait_seconds=options.poll_seconds,
                 linger_seconds=options.linger_seconds,
             )
-            standing = subscription.standing()
+            is_due = self._clock.monotonic_seconds() - self._told_seconds >= PROGRESS_SECONDS
+            standing = subscription.standing() if is_due or not records else {}
             # What this poll brought may have been fetched as soon as the last one ended.
             as_of, heard = heard, self._clock.now()
             self._problem = None if standing or records else "waiting for partitions"
             if standing:
                 lag = sum(partition.waiting_records for partition in standing.values())
                 metrics.LOOP_LAG_RECORDS.labels(self._service, self.name).set(lag)
-            if not records or self._handle(subscription, records):
+            if (not records or self._handle(subscription, records)) and is_due:
                 self._tell_progress(standing, as_of)
 
     def _tell_progress(self, standing: Mapping[TopicPartition, Standing], as_of: datetime) -> None:
-        now_seconds = self._clock.monotonic_seconds()
-        if now_seconds - self._told_seconds < PROGRESS_SECONDS:
-            return
-        self._told_seconds = now_seconds
+        self._told_seconds = self._clock.monotonic_seconds()
         try:
             self._on_progress(standing, as_of)
         except StoreUnavailableError as error:

@@ -125,16 +125,70 @@ DECISION_SECONDS = Histogram(
     buckets=_LATENCY_SECONDS,
     registry=REGISTRY,
 )
+JOBS = Counter("headrace_jobs_total", "Files scored, by how that ended.", ["state"], registry=REGISTRY)
+STATE_MISSES = Counter(
+    "headrace_state_misses_total",
+    "Payments over REST answered without features. slow: the store took too long; away: it did not answer; unreadable: "
+    "what it had is no state.",
+    ["reason"],
+    registry=REGISTRY,
+)
+JOURNAL_WAITING_ENTRIES = Gauge(
+    "headrace_journal_waiting_entries",
+    "Payments answered over REST that the log does not have yet.",
+    registry=REGISTRY,
+)
+JOURNAL_OLDEST_SECONDS = Gauge(
+    "headrace_journal_oldest_seconds",
+    "How long ago the oldest of them was answered; 0 when there is none.",
+    registry=REGISTRY,
+)
+JOURNAL_FAILURES = Counter(
+    "headrace_journal_failures_total", "Times the disk did not do what the journal asked.", registry=REGISTRY
+)
+SUPERSEDED_ANSWERS = Counter(
+    "headrace_superseded_answers_total",
+    "Decisions answered over REST while the store was away, after another answer to the same payment.",
+    registry=REGISTRY,
+)
 MODEL_VERSION = Gauge(
     "headrace_model_version",
     "Version of the model that decides; 0 when there is none.",
     ["model"],
     registry=REGISTRY,
 )
+MODEL_IN_SERVICE = Gauge(
+    "headrace_model_in_service",
+    "1 for each version in service: champion, canary or challenger.",
+    ["model", "role", "version"],
+    registry=REGISTRY,
+)
+MODEL_WAITING_VERSION = Gauge(
+    "headrace_model_waiting_version",
+    "The lowest version that was given a role and is not in service; 0 when all are.",
+    ["model", "role"],
+    registry=REGISTRY,
+)
 MODEL_LOAD_FAILURES = Counter(
     "headrace_model_load_failures_total",
-    "Promoted models that could not be loaded, by scoring or by drift.",
+    "Announced models that could not be loaded, by scoring or by drift; each attempt counts.",
     ["model"],
+    registry=REGISTRY,
+)
+POLICY_VERSION = Gauge(
+    "headrace_policy_version",
+    "Version of the policy that decides; 0 before the first is published.",
+    registry=REGISTRY,
+)
+POLICY_FAILURES = Counter(
+    "headrace_policy_failures_total",
+    "Published policies that stayed out of force because they cannot be used.",
+    registry=REGISTRY,
+)
+RULE_ERRORS = Counter(
+    "headrace_rule_errors_total",
+    "Rules that could not be evaluated for a payment, and so did not match.",
+    ["rule"],
     registry=REGISTRY,
 )
 ARCHIVED_ROWS = Counter("headrace_archived_rows_total", "Rows written to the archive.", ["topic"], registry=REGISTRY)
@@ -161,6 +215,27 @@ DRIFT_STATISTIC = Gauge(
     "headrace_drift_statistic", "Latest value of a drift signal.", ["model", "signal"], registry=REGISTRY
 )
 DRIFT_ALARMS = Counter("headrace_drift_alarms_total", "Drift alarms raised.", ["model", "signal"], registry=REGISTRY)
+
+OPEN_ACCESS = Gauge(
+    "headrace_open_access",
+    "1 while everybody who reaches this process is answered, since there are no API keys.",
+    registry=REGISTRY,
+)
+REFUSED_CALLS = Counter(
+    "headrace_refused_calls_total",
+    "Calls refused at the gate, by reason and by the key's name: unauthorized, forbidden, too_many.",
+    ["reason", "key"],
+    registry=REGISTRY,
+)
+PROBING = Counter(
+    "headrace_probing_total",
+    "Queries slowed since they were like too many before: similar, or repeated word for word.",
+    ["key", "kind"],
+    registry=REGISTRY,
+)
+PROBING_KEYS = Gauge(
+    "headrace_probing_keys", "Keys that had a query slowed within the probing window.", registry=REGISTRY
+)
 
 
 def exposition() -> bytes:

@@ -1,10 +1,13 @@
 """A running service: its workers in threads, its HTTP server in front, an orderly stop on SIGTERM.
 
-A worker that ends with an exception is a bug: the process says so and exits with status 1.
+Every call but those of operations passes the gate (shared/access) first. A worker that ends with an exception is a bug:
+the process says so and exits with status 1.
 """
 
 import contextlib
 import logging
+import ssl
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -12,8 +15,14 @@ from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI, Response
+from fastapi.responses import PlainTextResponse
 
+from shared.access.gate import Gate, gate_for, guarded
+from shared.access.header_limit import HeaderLimitedProtocol
+from shared.access.openapi import with_access
+from shared.access.roles import ROLES_BY_PATH
 from shared.runtime import metrics
+from shared.runtime.clock import SystemClock
 from shared.runtime.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -40,6 +49,7 @@ class Service:
     """What `build` returns: everything wired, nothing started.
 
     checks: name → function that tells in one line what is missing, or None.
+    gate: admits callers, where the service itself asks it too; else the settings tell.
     closers: called in order after every worker has stopped.
     """
 
@@ -48,6 +58,7 @@ class Service:
     workers: tuple[Worker, ...] = ()
     checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     closers: tuple[Callable[[], None], ...] = ()
+    gate: Gate | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     failed: threading.Event = field(default_factory=threading.Event)
     on_failure: Callable[[], None] = lambda: None
@@ -85,23 +96,51 @@ class Service:
             self.on_failure()
 
 
+class OpenToOthersError(Exception):
+    """Without keys a service answers to this machine only, unless it is told otherwise."""
+
+
 def serve(service: Service, settings: ServiceSettings) -> int:
-    """Run `service` until SIGTERM or SIGINT; return the process's exit status."""
-    http_server(service, settings).run()
+    """Run `service` until SIGTERM or SIGINT; return the process's exit status.
+
+    Status 2: it would have been open to others by accident; standard error tells.
+    """
+    try:
+        server = http_server(service, settings)
+    except OpenToOthersError as error:
+        sys.stderr.write(f"{service.name}: {error}\n")
+        service.shut_down()
+        return 2
+    server.run()
     return 1 if service.failed.is_set() else 0
 
 
 def http_server(service: Service, settings: ServiceSettings) -> uvicorn.Server:
-    """Return the server in front of `service`; its `run` starts the workers, and stops them on its way out."""
+    """Return the server in front of `service`; its `run` starts the workers, and stops them on its way out.
+
+    Raises:
+        OpenToOthersError: it is bound to more than this machine, and whether keys are required nobody said.
+    """
+    gate = service.gate or gate_for(settings, SystemClock())
+    _check_openness(service, gate, settings)
+    service.checks["keys"] = gate.problem
     add_operations_endpoints(service)
+    _describe_access(service.app)
+    client_ca = settings.headrace_tls_client_ca_file
     server = uvicorn.Server(
         uvicorn.Config(
-            service.app,
+            guarded(service.app, gate, ROLES_BY_PATH),
             host=settings.headrace_http_host,
             port=settings.headrace_http_port,
+            http=HeaderLimitedProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=10,
+            ssl_certfile=settings.headrace_tls_certificate_file,
+            ssl_keyfile=settings.headrace_tls_key_file,
+            ssl_ca_certs=None if client_ca is None else str(client_ca),
+            ssl_cert_reqs=ssl.CERT_NONE if client_ca is None else ssl.CERT_REQUIRED,
         )
     )
 
@@ -110,6 +149,30 @@ def http_server(service: Service, settings: ServiceSettings) -> uvicorn.Server:
 
     service.on_failure = stop_serving
     return server
+
+
+def _check_openness(service: Service, gate: Gate, settings: ServiceSettings) -> None:
+    if not settings.is_loopback and settings.headrace_keys_required is None and gate.lacks_keys():
+        raise OpenToOthersError(
+            f"HEADRACE_HTTP_HOST is {settings.headrace_http_host}, and there are no API keys in {settings.keys_file}: "
+            "make one with `headrace keys create`, or set HEADRACE_KEYS_REQUIRED=false to answer whoever can reach it"
+        )
+    metrics.OPEN_ACCESS.set_function(gate.is_open)
+    if gate.is_open():
+        log.warning(
+            "%s answers everybody who reaches %s: there are no API keys; `headrace keys create` makes one",
+            service.name,
+            settings.headrace_http_host,
+        )
+
+
+def _describe_access(app: FastAPI) -> None:
+    describe = app.openapi
+
+    def described() -> dict[str, object]:
+        return with_access(describe(), ROLES_BY_PATH)
+
+    app.openapi = described  # type: ignore[method-assign] # the way FastAPI gives to extend the document
 
 
 def add_operations_endpoints(service: Service) -> None:
@@ -121,14 +184,14 @@ def add_operations_endpoints(service: Service) -> None:
         """Say that the process runs."""
         return {"status": "live"}
 
-    @app.get("/health/ready", tags=["operations"])
+    @app.get("/health/ready", tags=["operations"], responses={503: {"description": "Not ready: what is missing."}})
     def ready(response: Response) -> dict[str, object]:
         """Say whether the service can do its work now, and if not, what is missing."""
         problems = service.problems()
         response.status_code = 503 if problems else 200
         return {"status": "waiting" if problems else "ready", "problems": problems}
 
-    @app.get("/metrics", tags=["operations"])
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     async def expose() -> Response:
         """Return the metrics in Prometheus' text format."""
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

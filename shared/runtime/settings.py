@@ -3,15 +3,18 @@
 Read from the environment and validated at start. `docs/settings.md` is generated from these classes.
 """
 
+import ipaddress
 import socket
+import ssl
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, FilePath, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_HOME = Path(".headrace")
+KEYS_FILE_NAME = "keys.json"
 
 
 class ServiceSettings(BaseSettings):
@@ -47,6 +50,25 @@ class ServiceSettings(BaseSettings):
     ] = Field(default_factory=socket.gethostname)
     headrace_http_host: Annotated[str, Field(description="Address the HTTP server binds to.")] = "127.0.0.1"
     headrace_http_port: Annotated[int, Field(description="Port of the HTTP server.", ge=1, le=65535)] = 8000
+    headrace_keys_file: Annotated[
+        Path | None, Field(description="API keys, as `headrace keys` writes them; unset: keys.json in HEADRACE_HOME.")
+    ] = None
+    headrace_keys_required: Annotated[
+        bool | None,
+        Field(
+            description="true: without a keys file nobody is answered. false: without one everybody is, whoever can "
+            "reach HEADRACE_HTTP_HOST. Unset: everybody on this machine is; bound to any other address, a service "
+            "does not start without keys."
+        ),
+    ] = None
+    headrace_tls_certificate_file: Annotated[
+        FilePath | None, Field(description="Certificate chain, PEM: the HTTP server then speaks TLS only.")
+    ] = None
+    headrace_tls_key_file: Annotated[FilePath | None, Field(description="Private key of that certificate, PEM.")] = None
+    headrace_tls_client_ca_file: Annotated[
+        FilePath | None,
+        Field(description="Certificates, PEM: only clients that one of these has signed are answered (mutual TLS)."),
+    ] = None
     headrace_log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
     headrace_topic_partitions: Annotated[
         int, Field(description="Partitions of a topic that this platform creates.", ge=1)
@@ -67,6 +89,36 @@ class ServiceSettings(BaseSettings):
         float,
         Field(description="A vector and its decision are stale when the state was further behind the log.", gt=0),
     ] = 60.0
+
+    @model_validator(mode="after")
+    def _tls_must_work(self) -> Self:
+        if self.headrace_tls_certificate_file is None:
+            if self.headrace_tls_key_file or self.headrace_tls_client_ca_file:
+                raise ValueError("HEADRACE_TLS_CERTIFICATE_FILE must be set beside the other files of TLS")
+            return self
+        if self.headrace_tls_key_file is None:
+            raise ValueError("HEADRACE_TLS_KEY_FILE must be set beside HEADRACE_TLS_CERTIFICATE_FILE")
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.headrace_tls_certificate_file, self.headrace_tls_key_file)
+            if self.headrace_tls_client_ca_file:
+                context.load_verify_locations(self.headrace_tls_client_ca_file)
+        except OSError as error:
+            raise ValueError(f"the files of HEADRACE_TLS_* cannot be used: {error}") from error
+        return self
+
+    @property
+    def keys_file(self) -> Path:
+        """Where the API keys are kept."""
+        return self.headrace_keys_file or self.headrace_home / KEYS_FILE_NAME
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the HTTP server; of the names, only localhost is known to mean that."""
+        try:
+            return ipaddress.ip_address(self.headrace_http_host).is_loopback
+        except ValueError:
+            return self.headrace_http_host == "localhost"
 
     @property
     def state_age_max(self) -> timedelta:

@@ -1,7 +1,7 @@
 """The port to the online state; every adapter passes the same contract suite (tests/contracts/test_store.py).
 
-Values are byte strings that only grow by whole appends, so writers need no lock: appends commute. No call needs two
-keys to be on one server, so the keys may be spread over a cluster; the caller chooses what stays together by putting
+What several write only grows by whole appends, so writers need no lock: appends commute. No call needs two keys to be
+on one server, so the keys may be spread over a cluster; the caller chooses what stays together by putting
 it in braces, as in `card:{c1}:events` (a Redis Cluster hash tag).
 """
 
@@ -12,6 +12,34 @@ from typing import Protocol
 
 class StoreUnavailableError(Exception):
     """The store cannot be reached now, or takes no writes now; try again."""
+
+
+class StoreTimeoutError(StoreUnavailableError):
+    """The store did not answer within the time the caller had; it may still do what it was asked."""
+
+
+class AsyncStore(Protocol):
+    """The hot part of a Store for callers on an event loop: for the one loop that calls it first."""
+
+    async def append_and_read(
+        self,
+        appends: Sequence[tuple[str, bytes]],
+        reads: Sequence[str],
+        *,
+        expire_after: timedelta,
+        seconds_max: float,
+    ) -> list[bytes]:
+        """Do what Store.append_and_read does.
+
+        Raises:
+            StoreTimeoutError: there was no answer within `seconds_max`.
+            StoreUnavailableError: as Store.append_and_read; at once while the store is known to be away.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; on the loop's own thread, or behind its end."""
+        ...
 
 
 class Store(Protocol):
@@ -54,6 +82,10 @@ class Store(Protocol):
         """Set `key` unless it has a value; return the value it had, or None when it was set."""
         ...
 
+    def put(self, key: str, value: bytes, *, expire_after: timedelta | None) -> None:
+        """Give `key` this value, whatever it had; None: it never expires. An empty value removes it."""
+        ...
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Go through the keys that begin with `prefix`, in no order, without stopping other callers.
 
@@ -64,6 +96,10 @@ class Store(Protocol):
 
     def reachable(self) -> bool:
         """Tell whether the store answers now; asks it."""
+        ...
+
+    def on_event_loop(self) -> AsyncStore:
+        """Return this store for callers on an event loop; to be closed on its own, before this one."""
         ...
 
     def close(self) -> None:

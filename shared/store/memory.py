@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.runtime.clock import Clock
+from shared.store.base import AsyncStore
+from shared.store.event_loop import ImmediateStore
 
 
 class MemoryStore:
@@ -55,6 +57,15 @@ class MemoryStore:
             self._expiries[key] = self._clock.now() + expire_after
             return None
 
+    def put(self, key: str, value: bytes, *, expire_after: timedelta | None) -> None:
+        with self._lock:
+            self._values.pop(key, None)
+            self._expiries.pop(key, None)
+            if value:
+                self._values[key] = value
+            if value and expire_after is not None:
+                self._expiries[key] = self._clock.now() + expire_after
+
     def keys(self, prefix: str) -> Iterator[str]:
         with self._lock:
             chosen = [key for key in list(self._values) if key.startswith(prefix) and self._read(key)]
@@ -62,6 +73,9 @@ class MemoryStore:
 
     def reachable(self) -> bool:
         return True
+
+    def on_event_loop(self) -> AsyncStore:
+        return ImmediateStore(self)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -13,6 +13,9 @@ VENDOR_HOMES = {
     "sklearn": ("services.training",),
     "skl2onnx": ("services.training",),
     "prometheus_client": ("shared.runtime.metrics",),
+    "onnx": ("shared.models", "services.training"),
+    "cel_expr_python": ("services.scoring.policy",),
+    "limits": ("shared.access",),
 }
 MAY_IMPORT = {
     "contracts": {"contracts"},

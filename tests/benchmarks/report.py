@@ -42,6 +42,7 @@ def publish(name: str, title: str, figures: list[Figure]) -> None:
         flat[figure.key] = figure.ours
         if figure.beside is not None:
             flat[f"{figure.key}_beside"] = figure.beside
+            flat[f"{figure.key}_beside_what"] = figure.beside_what
     Console(width=140).print(table)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(flat, indent=2) + "\n")

@@ -14,6 +14,7 @@ import redis
 from services.local.ports import choose_ports
 from shared.store.base import Store, StoreUnavailableError
 from shared.store.redis import open_store
+from tests.contracts.on_loop import OnLoop
 from tests.contracts.valkey import ValkeyCluster, ValkeyServer
 
 pytest_plugins = ["tests.contracts.store_servers"]
@@ -38,10 +39,20 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
 
 
 @pytest.fixture
-def store(deployment: Deployment) -> Iterator[Store]:
+def plain_store(deployment: Deployment) -> Iterator[Store]:
     opened = open_store(deployment.url, timeout_seconds=0.5)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["plain", "on_event_loop"])
+def store(request: pytest.FixtureRequest, plain_store: Store) -> Iterator[Store]:
+    if request.param == "plain":
+        yield plain_store
+        return
+    on_loop = OnLoop(plain_store, seconds_max=0.5)
+    yield on_loop
+    on_loop.close()
 
 
 @pytest.fixture
@@ -168,12 +179,12 @@ def test_a_script_that_the_server_forgot_is_sent_again(deployment: Deployment, s
         assert store.replace_prefix(keys[0], prefix=b"a", replacement=b"a")
 
 
-def test_a_forked_process_makes_connections_of_its_own(store: Store, keys: list[str]) -> None:
-    append_to_all(store, keys, b"a")
+def test_a_forked_process_makes_connections_of_its_own(plain_store: Store, keys: list[str]) -> None:
+    append_to_all(plain_store, keys, b"a")
 
     def all_answers_are_right(mark: bytes) -> bool:
         own = [f"{mark!r}{key}" for key in keys]
-        return all(append_to_all(store, own, mark) == [mark * times] * len(own) for times in range(1, 300))
+        return all(append_to_all(plain_store, own, mark) == [mark * times] * len(own) for times in range(1, 300))
 
     child = os.fork()
     if child == 0:

@@ -11,6 +11,7 @@ from shared.runtime.clock import SystemClock
 from shared.store.base import Store
 from shared.store.memory import MemoryStore
 from shared.store.redis import open_store
+from tests.contracts.on_loop import OnLoop
 from tests.contracts.valkey import ValkeyCluster, ValkeyServer
 
 pytest_plugins = ["tests.contracts.store_servers"]
@@ -26,13 +27,20 @@ SERVERS = pytest.mark.servers
         pytest.param("cluster", marks=SERVERS),
     ]
 )
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    if request.param == "memory":
-        yield MemoryStore(SystemClock())
-        return
-    opened = open_store(url_of(request), timeout_seconds=5)
+def plain_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    opened = MemoryStore(SystemClock()) if request.param == "memory" else open_store(url_of(request), timeout_seconds=5)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["plain", "on_event_loop"])
+def store(request: pytest.FixtureRequest, plain_store: Store) -> Iterator[Store]:
+    if request.param == "plain":
+        yield plain_store
+        return
+    on_loop = OnLoop(plain_store, seconds_max=30)
+    yield on_loop
+    on_loop.close()
 
 
 def url_of(request: pytest.FixtureRequest) -> str:
@@ -192,6 +200,28 @@ def test_the_first_to_set_wins(store: Store, key: str) -> None:
     assert store.set_if_absent(key, b"first", expire_after=HOUR) is None
     assert store.set_if_absent(key, b"second", expire_after=HOUR) == b"first"
     assert value_of(store, key) == b"first"
+
+
+def test_what_is_put_takes_the_place_of_what_was_there(store: Store, key: str) -> None:
+    append(store, key, b"old")
+    store.put(key, b"new", expire_after=HOUR)
+    assert value_of(store, key) == b"new"
+    store.put(key, b"newer", expire_after=None)
+    append(store, key, b"!")
+    assert value_of(store, key) == b"newer!"
+    store.put(key, b"", expire_after=HOUR)
+    store.put(key + "never", b"", expire_after=None)
+    assert list(store.keys(key)) == []
+
+
+def test_a_put_sets_the_time_to_live_or_ends_it(store: Store, key: str) -> None:
+    soon = timedelta(milliseconds=20)
+    store.put(key + "stays", b"a", expire_after=soon)
+    store.put(key + "stays", b"b", expire_after=None)
+    store.put(key, b"a", expire_after=HOUR)
+    store.put(key, b"b", expire_after=soon)
+    assert_goes_away(store, key)
+    assert value_of(store, key + "stays") == b"b"
 
 
 def test_a_value_is_gone_when_its_time_has_passed(store: Store, key: str) -> None:

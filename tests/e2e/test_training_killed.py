@@ -10,10 +10,10 @@ from services.local.platform import Platform
 from services.training.model_log import ModelLog
 from shared.bus.base import Bus, Outgoing, Tail
 from shared.contracts import codec
+from shared.contracts.chain import first_broken_link
 from shared.contracts.events import Decision, Event, ModelEvent, RetrainingRequest
 from shared.contracts.ids import new_event_id
 from shared.contracts.topics import FEATURES, LABELS, RETRAINING, SCORES, Topic
-from shared.models.audit import first_broken_link
 from shared.models.packages import Packages
 from shared.runtime.clock import SystemClock
 from tests.model_events import model_event
@@ -135,5 +135,5 @@ def test_a_killed_run_is_repeated_and_answered_once_while_scoring_decides_on(pla
     answer = answer_to(platform, request)
     assert [event.action for event in answer][:1] == ["registered"]
     assert len([event for event in answer if event.action in {"promoted", "refused"}]) == 1
-    assert first_broken_link(record.value for record in ModelLog(bus).records()) is None
+    assert first_broken_link((record.value for record in ModelLog(bus).records()), ModelEvent) is None
     wait_until(lambda: not attempt.exists(), "the attempts are forgotten")

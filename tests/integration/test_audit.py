@@ -2,20 +2,26 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from services.cli.audit import audit
 from services.local.addresses import KAFKA_VARIABLE
 from services.local.platform import Platform
+from services.scoring.policy.publishing import Author, History, publication
 from services.training.model_log import ModelLog
 from shared.bus.base import Outgoing
+from shared.bus.chained_log import ChainedLog
 from shared.contracts import codec
-from shared.contracts.topics import MODELS
-from shared.models.audit import link
+from shared.contracts.chain import link
+from shared.contracts.events import PolicyEvent
+from shared.contracts.topics import MODELS, POLICIES
 from shared.models.packages import Packages, packed, sha256
+from tests.events import START
 from tests.model_events import model_event
 from tests.models import flip_a_byte, manifest_of
 
@@ -70,6 +76,30 @@ def test_an_audit_holds_until_a_record_is_forged(platform: Platform) -> None:
     assert "record 3, counted from 0" in line
     for told in (forged.event_id, head, link(codec.encode(log.history().events[2]))):
         assert told in line
+
+
+def test_policies_hold_until_a_record_is_forged(platform: Platform) -> None:
+    bus = platform.bus()
+    log = ChainedLog(bus, POLICIES, PolicyEvent)
+    for text in ("reasons_max: 1", "reasons_max: 2"):
+        log.append(partial(published, text))
+    head = log.chain().head
+    assert head is not None
+    whole = verify(platform)
+    for told in ("policies is whole", "payments 2 by ada", head):
+        assert told in whole.stdout
+    forged = replace(log.chain().events[-1], document="{}", previous_digest="e" * 64)
+    with contextlib.closing(bus.publisher()) as publisher:
+        publisher.send(Outgoing(POLICIES.name, POLICIES.key_of(forged).encode(), codec.encode(forged))).result()
+    broken = verify(platform, "--policies-head", head)
+    assert broken.exit_code == 1
+    assert "policies is whole" not in broken.stdout
+    assert "after the head given  1\n" in broken.stdout
+    assert any("policies: record 2" in line for line in broken.stderr.splitlines())
+
+
+def published(text: str, history: History) -> list[PolicyEvent]:
+    return [publication(history, text, Author("ada", "a test", START))]
 
 
 def test_a_file_that_was_changed_is_named(platform: Platform) -> None:

@@ -8,10 +8,10 @@ from services.training.app import build
 from shared.bus.base import Outgoing
 from shared.bus.memory import MemoryBus
 from shared.contracts import codec
+from shared.contracts.chain import first_broken_link
 from shared.contracts.events import ModelEvent, RetrainingRequest
 from shared.contracts.ids import new_event_id
 from shared.contracts.topics import FEATURES, LABELS, MODELS, RETRAINING, TOPICS, Topic
-from shared.models.audit import first_broken_link
 from shared.runtime.clock import SystemClock
 from shared.store.memory import MemoryStore
 from tests.events import TRACE_ID
@@ -63,5 +63,5 @@ def test_events_are_archived_and_a_request_brings_a_model(tmp_path: Path) -> Non
     assert not service.failed.is_set()
     events = [codec.decode(ModelEvent, record.value or b"") for record in records]
     assert [event.action for event in events] == ["registered", "promoted"]
-    assert first_broken_link(record.value for record in records) is None
+    assert first_broken_link((record.value for record in records), ModelEvent) is None
     assert len(archive(tmp_path).labels(since=start_date())) == len(scene.labels)

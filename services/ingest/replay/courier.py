@@ -8,8 +8,8 @@ import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from services.ingest.answers import BatchAnswer, BatchItem
-from services.ingest.replay.mapping import Event
 from services.ingest.replay.plan import ReplayError
+from shared.files.mapping import Event
 from shared.intake.http import ErrorAnswer
 
 _RETRIED = {
@@ -32,13 +32,17 @@ class _AwayError(Exception):
 class Courier:
     """Posts batches one after the other, each until it is answered."""
 
-    def __init__(self, base_url: str, *, patience_seconds: float, waiting: Callable[[str], None]) -> None:
+    def __init__(
+        self, base_url: str, *, api_key: str | None, patience_seconds: float, waiting: Callable[[str], None]
+    ) -> None:
         """Connect lazily.
 
+        api_key: None where ingest asks for none.
         patience_seconds: how long one batch is tried before giving up.
         waiting: told, at every retry, why.
         """
-        self._client = httpx.Client(base_url=base_url, timeout=_REQUEST_SECONDS_MAX)
+        headers = {"X-API-Key": api_key} if api_key else {}
+        self._client = httpx.Client(base_url=base_url, timeout=_REQUEST_SECONDS_MAX, headers=headers)
         self._base_url = base_url
         self._patience_seconds = patience_seconds
         self._waiting = waiting

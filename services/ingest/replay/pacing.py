@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.ingest.replay.plan import ReplayPlan
-from services.ingest.replay.stream import Step
+from shared.files.stream import Step
 
 _TICK_SECONDS = 0.05
 

@@ -13,10 +13,11 @@ from typing import Any
 from services.ingest.replay.checkpoint import Checkpoint, Position
 from services.ingest.replay.courier import Courier
 from services.ingest.replay.pacing import Chunk, Pacer
-from services.ingest.replay.plan import TOPICS, ReplayError, ReplayPlan
-from services.ingest.replay.sources import Source, open_source
-from services.ingest.replay.stream import Step, steps
+from services.ingest.replay.plan import ReplayError, ReplayPlan
 from shared.contracts.topics import LABELS
+from shared.files.event_file import TOPICS
+from shared.files.sources import Source, open_source
+from shared.files.stream import Step, steps
 from shared.intake.problems import Problem
 from shared.runtime.clock import Clock, SystemClock
 
@@ -56,6 +57,7 @@ def replay(  # noqa: PLR0913 - each is a separate choice of the caller
     *,
     base_url: str,
     home: Path,
+    api_key: str | None = None,
     progress: Callable[[ReplayProgress], None] = lambda _: None,
     restart: bool = False,
     patience_seconds: float = 120.0,
@@ -64,12 +66,13 @@ def replay(  # noqa: PLR0913 - each is a separate choice of the caller
 ) -> ReplaySummary:
     """Send everything `plan` says to ingest at `base_url`, in event-time order; go on where the last run stopped.
 
+    api_key: for an ingest that asks for one.
     home: progress and refused events are kept below `<home>/replay`. restart: begin again.
     patience_seconds: how long ingest may stay away before the replay gives up.
 
     Raises:
-        ReplayError: the plan does not fit the file, the file cannot be read or is not sorted, or ingest stays away
-            or refuses a whole batch.
+        FileError: the plan does not fit the file, or the file cannot be read or is not sorted.
+        ReplayError: ingest stays away, or refuses a whole batch.
     """
     source = open_source(plan.file)
     checkpoint = Checkpoint(home, plan.digest(base_url))
@@ -85,7 +88,7 @@ def replay(  # noqa: PLR0913 - each is a separate choice of the caller
     remaining = itertools.islice(steps(plan, source), run.position.steps, None)
     chunks = Pacer(plan, elapsed_seconds).chunks(remaining)
     with (
-        closing(Courier(base_url, patience_seconds=patience_seconds, waiting=run.say)) as courier,
+        closing(Courier(base_url, api_key=api_key, patience_seconds=patience_seconds, waiting=run.say)) as courier,
         ThreadPoolExecutor(1, thread_name_prefix="replay-reader") as reader,
     ):
         # The next chunk is read while this one travels; chunks travel one at a time, so their order holds.

@@ -1,5 +1,7 @@
 """How the estimators of this package become ONNX: what skl2onnx is told of them.
 
+With every tree that is explained goes how many training rows came to each of its nodes.
+
 A classifier that has log odds of its own hands them on as they are. Through a probability in float32 they would lose
 what lies next to 0 and 1, which calibration spreads out again.
 """
@@ -12,20 +14,26 @@ from scipy.special import logit
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import FloatTensorType
 from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+from skl2onnx.operator_converters.decision_tree import convert_sklearn_decision_tree_classifier
+from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_classifier
 from skl2onnx.operator_converters.target_encoder import convert_sklearn_target_encoder
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
 
 from services.training.estimators.anomaly import SCALED_STEPS, AnomalyClassifier, IsolationDepth, SegmentDistance
 from services.training.estimators.boosting import Boosting
 from services.training.estimators.calibrated import PROBABILITY_MAX, PROBABILITY_MIN, Calibrated
-from services.training.estimators.nodes import Nodes
+from services.training.estimators.nodes import COVERS, Nodes
 from services.training.estimators.preparation import LIMIT, FraudRates, Scaling
 from services.training.estimators.transfer import SegmentSpecialist
 
 Converter = Callable[[Any, Any, Any], None]
+
+_OPTIONS = {name: [True, False] for name in ("zipmap", "nocl", "raw_scores", "decision_path", "decision_leaf")}
+"""What skl2onnx, or one of its converters that are called here, asks of a classifier."""
 
 
 def register() -> None:
@@ -43,10 +51,13 @@ def register() -> None:
         (AnomalyClassifier, _convert_from_log_odds),
         (Calibrated, _convert_calibrated),
         (SegmentSpecialist, _convert_segment_specialist),
+        (DecisionTreeClassifier, _with_covers(convert_sklearn_decision_tree_classifier)),
+        (RandomForestClassifier, _with_covers(convert_sklearn_random_forest_classifier)),
+        (ExtraTreesClassifier, _with_covers(convert_sklearn_random_forest_classifier)),
     ]
     for kind, converter in classifiers:
-        shape, options = calculate_linear_classifier_output_shapes, {"zipmap": [True, False], "nocl": [True, False]}
-        update_registered_converter(kind, f"Headrace{kind.__name__}", shape, converter, options=options)
+        shape = calculate_linear_classifier_output_shapes
+        update_registered_converter(kind, f"Headrace{kind.__name__}", shape, converter, options=_OPTIONS)
 
 
 def _floats(operator: Any) -> None:
@@ -88,6 +99,22 @@ def _convert_segment_distance(scope: Any, operator: Any, container: Any) -> None
     nearest = nodes.add("ReduceMin", squares, nodes.constant([1], np.int64), keepdims=1)
     distance = nodes.add("Div", nodes.add("Sqrt", nearest), nodes.constant(SCALED_STEPS))
     nodes.add("Concat", rows, distance, into=operator.outputs[0].full_name, axis=1)
+
+
+def _with_covers(convert: Converter) -> Converter:
+    """Return a converter of trees that tells the rows, by their weights, that came to each node; skl2onnx writes 1."""
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        already = len(container.nodes)
+        convert(scope, operator, container)
+        model = operator.raw_operator
+        covers = np.concatenate([tree.tree_.weighted_n_node_samples for tree in getattr(model, "estimators_", [model])])
+        for node in container.nodes[already:]:
+            for attribute in node.attribute:
+                if attribute.name == COVERS:
+                    attribute.floats[:] = covers.tolist()
+
+    return converted
 
 
 def _convert_from_log_odds(scope: Any, operator: Any, container: Any) -> None:
@@ -134,7 +161,8 @@ def _log_odds(nodes: Nodes, model: Any, rows: Any) -> str:
             centred = nodes.add("Sub", column, nodes.constant(model.centre_))
             log_odds = nodes.add("Div", centred, nodes.constant(model.scale_))
         case Boosting():
-            grown = nodes.trees(rows.full_name, model.trees())
+            covers = [tree.nodes["count"] for (tree,) in model._predictors]
+            grown = nodes.trees(rows.full_name, model.trees(), covers)
             log_odds = nodes.add("Add", grown, nodes.constant(model.baseline))
         case StackingClassifier():
             members = nodes.add("Concat", *_probabilities(nodes, model.estimators_, rows), axis=1)

@@ -18,6 +18,9 @@ _TYPES = {
     np.dtype(np.int64): onnx_proto.TensorProto.INT64,
 }
 
+COVERS = "nodes_hitrates"
+"""The attribute of trees that holds how often each node is come to; scores do not depend on it."""
+
 
 class Nodes:
     """Adds nodes to the graph that skl2onnx builds; a value in it is known by its name."""
@@ -49,12 +52,16 @@ class Nodes:
         """Return one column of a matrix: shape (n, 1)."""
         return self.add("Gather", value, self.constant([at], np.int64), axis=1)
 
-    def trees(self, rows: str, trees: Sequence[Tree]) -> str:
-        """Add trees; return the sum of their answers to each row: shape (n, 1)."""
+    def trees(self, rows: str, trees: Sequence[Tree], covers: Sequence[npt.NDArray[Any]] = ()) -> str:
+        """Add trees; return the sum of their answers to each row: shape (n, 1).
+
+        covers: for each tree, how many training rows came to each node.
+        """
         sizes = [len(tree.left) for tree in trees]
         numbers, numbers_in_tree = np.repeat(np.arange(len(sizes)), sizes), np.concatenate([*map(np.arange, sizes)])
         left, right, feature, threshold, value = (np.concatenate(column) for column in zip(*trees, strict=True))
         leaf = left < 0
+        hit_rates = {COVERS: np.concatenate(covers).astype(float).tolist()} if covers else {}
         return self.add(
             "TreeEnsembleRegressor",
             rows,
@@ -71,6 +78,7 @@ class Nodes:
             target_nodeids=numbers_in_tree[leaf].tolist(),
             target_ids=[0] * int(leaf.sum()),
             target_weights=value[leaf].tolist(),
+            **hit_rates,
         )
 
     def transformed(self, transformer: Any, rows: Any) -> Any:

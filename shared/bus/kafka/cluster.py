@@ -9,6 +9,7 @@ from kafka.admin import NewTopic
 
 from shared.bus.base import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, TopicPartition
 from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, partitions_of, translated
+from shared.bus.kafka.fetching import Fetching
 from shared.bus.kafka.publisher import KafkaPublisher
 from shared.bus.kafka.sole_writer import KafkaSoleWriter
 from shared.bus.kafka.subscription import KafkaSubscription
@@ -74,9 +75,16 @@ class KafkaBus:
         return self._remember(KafkaSoleWriter(self._connection(), topic))
 
     def subscribe(
-        self, group: str, topics: Sequence[str], *, instance: str, in_order: bool = False
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        instance: str,
+        in_order: bool = False,
+        gather_seconds: float = 0.0,
     ) -> "KafkaSubscription":
-        return self._remember(KafkaSubscription(self._connection(), group, topics, instance, in_order=in_order))
+        fetching = Fetching.ordered() if in_order else Fetching.gathering(gather_seconds)
+        return self._remember(KafkaSubscription(self._connection(), group, topics, instance, fetching))
 
     def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"], in_order: bool = False) -> "KafkaTail":
         return self._remember(KafkaTail(self._connection(), topics, start, in_order=in_order))

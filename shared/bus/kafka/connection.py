@@ -12,9 +12,6 @@ T = TypeVar("T")
 
 SESSION_TIMEOUT_MS = 10_000
 TRANSACTION_TIMEOUT_MS = 15_000
-# Between two transactions the broker answers "the last one is still closing"; the client's default pause of 100 ms
-# there made a small transaction take 170 ms, 3 ms makes it 16 ms (docs/decisions/0002).
-TRANSACTION_RETRY_BACKOFF_MS = 3
 REQUEST_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_MS = 5_000
 

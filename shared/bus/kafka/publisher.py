@@ -28,6 +28,7 @@ class KafkaPublisher:
                     max_request_size=DEAD_LETTER_BYTES_MAX,
                     delivery_timeout_ms=REQUEST_TIMEOUT_MS * 2,
                     max_block_ms=CONNECT_TIMEOUT_MS,
+                    metrics_enabled=False,
                 )
             )
         acknowledged: Future[None] = Future()

@@ -16,32 +16,24 @@ import kafka.structs
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from shared.bus.base import BusUnavailableError, FencedError, Outgoing, Record, Standing, TopicPartition
-from shared.bus.kafka.connection import (
-    CONNECT_TIMEOUT_MS,
-    SESSION_TIMEOUT_MS,
-    close_producer,
-    records_of,
-    translated,
-)
-from shared.bus.kafka.fetching import ORDERED_FETCH_BYTES_MAX, WAIT_STEP_SECONDS, fetch, have_more
-from shared.bus.kafka.transactions import finish_step, transactional_producer
+from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, SESSION_TIMEOUT_MS, records_of, translated
+from shared.bus.kafka.fetching import WAIT_STEP_SECONDS, Fetching, fetch, have_more
+from shared.bus.kafka.transactions import TransactionalWriter
 from shared.bus.ordering import FetchedRecords
-
-FETCH_BYTES_MAX = 64 * 1024
-"""Of one partition in one go, where the order between partitions does not matter: keeps the first batch quick."""
 
 
 class KafkaSubscription:
     """A member of a consumer group, and the transactional producer that publishes its results."""
 
     def __init__(
-        self, connection: dict[str, Any], group: str, topics: Sequence[str], instance: str, *, in_order: bool = False
+        self, connection: dict[str, Any], group: str, topics: Sequence[str], instance: str, fetching: Fetching
     ) -> None:
-        self._connection = connection
-        self._transactional_id = f"{group}-{instance}"
-        self._producer: Any = None
+        # Two transactional ids, so that one transaction need not wait for the end of the other. Taken over before the
+        # group is joined: it tells no progress while a transaction that a predecessor has left may still change it.
+        ids = [f"{group}-{instance}-{number}" for number in range(2)]
+        self._writer = translated(lambda: TransactionalWriter(connection, ids, group=group))
         self._membership: Any = None
-        self._fetched = FetchedRecords(in_order=in_order)
+        self._fetched = FetchedRecords(in_order=fetching.in_order)
         self._revoked: set[Any] = set()
         self._lost_polled = False
         self._polled: set[Any] = set()
@@ -50,26 +42,12 @@ class KafkaSubscription:
         self._heard_from_log = time.monotonic()
         self._any_partition = kafka.structs.TopicPartition(topics[0], 0)
         self.closed = False
-        self._consumer: Any = translated(
-            lambda: kafka.KafkaConsumer(
-                **connection,
-                group_id=group,
-                group_instance_id=instance,
-                auto_offset_reset="earliest",
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                session_timeout_ms=SESSION_TIMEOUT_MS,
-                heartbeat_interval_ms=SESSION_TIMEOUT_MS // 5,
-                max_poll_interval_ms=3_600_000,
-                max_partition_fetch_bytes=ORDERED_FETCH_BYTES_MAX if in_order else FETCH_BYTES_MAX,
-                fetch_max_wait_ms=200,
-                partition_assignment_strategy=[CooperativeStickyAssignor],
-            )
-        )
-        self._consumer.subscribe(list(topics), listener=_Revocations(self._revoked))
-        # The leader of a group that knows no metadata yet assigns nothing, and kafka-python 3.0.12 may then never join
-        # again: seen in 4 of 29 subscriptions, in none of 74 with the metadata fetched first.
+        self._consumer: Any = None
         try:
+            self._consumer = translated(lambda: _member(connection, group, instance, fetching))
+            self._consumer.subscribe(list(topics), listener=_Revocations(self._revoked))
+            # The leader of a group that knows no metadata yet assigns nothing, and kafka-python 3.0.12 may then never
+            # join again: seen in 4 of 29 subscriptions, in none of 74 with the metadata fetched first.
             translated(self._consumer.topics)
         except BusUnavailableError:
             self.close()
@@ -91,11 +69,10 @@ class KafkaSubscription:
         if self._lost_polled:
             raise FencedError("partitions were taken away before what was polled of them was committed")
         positions = self._positions(self._polled)
-        offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in positions.items()}
         if outgoing:
-            translated(lambda: self._commit_transaction(outgoing, offsets))
+            translated(lambda: self._writer.write(outgoing, positions, self._membership))
         else:
-            translated(lambda: self._consumer.commit(offsets))
+            self._commit_positions(positions)
         self._committed.update(positions)
         self._polled.clear()
 
@@ -110,11 +87,11 @@ class KafkaSubscription:
 
     def close(self) -> None:
         self.closed = True
-        if self._producer is not None:
-            close_producer(self._producer, seconds=1.0)
-        # What it could not say goodbye to, it will be missed by: the group notices, and nothing is committed here.
-        with contextlib.suppress(kafka.errors.KafkaError):
-            self._consumer.close(autocommit=False, timeout_ms=CONNECT_TIMEOUT_MS)
+        self._writer.close()
+        if self._consumer is not None:
+            # What it could not say goodbye to, it will be missed by: the group notices, and nothing is committed here.
+            with contextlib.suppress(kafka.errors.KafkaError):
+                self._consumer.close(autocommit=False, timeout_ms=CONNECT_TIMEOUT_MS)
 
     def _fetch_until(self, enough: Callable[[], bool], seconds: float, *, step_seconds: float) -> None:
         """Fetch until there is `enough`, at most for about `seconds`; join the group's rebalance in any case.
@@ -174,21 +151,33 @@ class KafkaSubscription:
         positions = self._positions(assigned)
         passed = {place: at for place, at in positions.items() if at > self._committed.get(place, 0)}
         if passed and not self._polled:
-            offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in passed.items()}
-            translated(lambda: self._consumer.commit(offsets))
+            self._commit_positions(passed)
             self._committed.update(passed)
 
-    def _commit_transaction(self, outgoing: Sequence[Outgoing], offsets: dict[Any, Any]) -> None:
-        if self._producer is None:
-            self._producer = transactional_producer(self._connection, self._transactional_id)
-            self._producer.init_transactions()
-        producer = self._producer
-        producer.begin_transaction()
-        for topic, key, value, produced_ms in outgoing:
-            producer.send(topic, value, key, timestamp_ms=produced_ms)
-        transaction = producer._transaction_manager
-        finish_step(producer, transaction.send_offsets_to_transaction(offsets, self._membership))
-        finish_step(producer, transaction.begin_commit())
+    def _commit_positions(self, positions: Mapping[Any, int]) -> None:
+        """Commit progress that nothing is published with."""
+        offsets = {place: kafka.structs.OffsetAndMetadata(at, "", -1) for place, at in positions.items()}
+        translated(lambda: self._consumer.commit(offsets))
+
+
+def _member(connection: dict[str, Any], group: str, instance: str, fetching: Fetching) -> Any:
+    """Return a consumer that will be a static member of `group` and reads what is committed."""
+    return kafka.KafkaConsumer(
+        **connection,
+        group_id=group,
+        group_instance_id=instance,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=SESSION_TIMEOUT_MS // 5,
+        max_poll_interval_ms=3_600_000,
+        max_partition_fetch_bytes=fetching.bytes_max,
+        fetch_min_bytes=fetching.bytes_min,
+        fetch_max_wait_ms=fetching.wait_ms,
+        metrics_enabled=False,
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+    )
 
 
 class _Revocations(kafka.ConsumerRebalanceListener):  # type: ignore[misc]

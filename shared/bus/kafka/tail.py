@@ -31,6 +31,7 @@ class KafkaTail:
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=50,
+                metrics_enabled=False,
                 max_partition_fetch_bytes=ORDERED_FETCH_BYTES_MAX if in_order else FETCH_BYTES_MAX,
             )
         )

@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AskError, MovedError, TryAgainError
 from redis.retry import Retry
 
+from shared.store.base import AsyncStore
+from shared.store.event_loop import ThreadedStore
 from shared.store.redis.links import Link, Links
 from shared.store.redis.protocol import RedisProtocolStore
 from shared.store.redis.requests import ASKING, Command
@@ -35,6 +37,9 @@ class RedisClusterStore(RedisProtocolStore):
         self._cluster: Any = None
         self._outdated = False
         self._links: dict[str, Links] = {}
+
+    def on_event_loop(self) -> AsyncStore:
+        return ThreadedStore(self)
 
     def close(self) -> None:
         with self._lock:

@@ -11,8 +11,7 @@ import hiredis
 import redis
 from redis.connection import DefaultParser
 
-LOST = (redis.ConnectionError, ConnectionError)
-"""The connection was cut, or none could be made."""
+from shared.store.redis.errors import LOST
 
 # hiredis moves what is left of its buffer for every reply it takes out, so a large buffer costs more than small reads.
 _READ_BYTES = 32 * 1024

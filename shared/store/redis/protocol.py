@@ -6,26 +6,14 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import redis
-from redis import exceptions
 
-from shared.store.base import StoreUnavailableError
+from shared.store.base import AsyncStore, StoreUnavailableError
 from shared.store.redis import requests
-from shared.store.redis.links import LOST, Links
+from shared.store.redis.errors import accepted, translated
+from shared.store.redis.links import Links
 from shared.store.redis.requests import Command
 
 T = TypeVar("T")
-
-# A server out of memory or just become a replica refuses writes, as a rule for a while.
-_UNAVAILABLE = (
-    *LOST,
-    OSError,
-    redis.TimeoutError,
-    redis.OutOfMemoryError,
-    redis.ReadOnlyError,
-    exceptions.ClusterError,
-    exceptions.TryAgainError,
-    exceptions.RedisClusterException,
-)
 
 
 class RedisProtocolStore(ABC):
@@ -51,6 +39,9 @@ class RedisProtocolStore(ABC):
         present: bytes | None = self._ask([requests.set_if_absent(key, value, expire_after)])[0]
         return present
 
+    def put(self, key: str, value: bytes, *, expire_after: timedelta | None) -> None:
+        self._ask([requests.put(key, value, expire_after)])
+
     def keys(self, prefix: str) -> Iterator[str]:
         for links in self._translated(self._servers):
             cursor = b"0"
@@ -70,6 +61,10 @@ class RedisProtocolStore(ABC):
         return True
 
     @abstractmethod
+    def on_event_loop(self) -> AsyncStore:
+        """Return this store for callers on an event loop; to be closed on its own, before this one."""
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of connections."""
 
@@ -81,30 +76,20 @@ class RedisProtocolStore(ABC):
     def _servers(self) -> Sequence[Links]:
         """Return the links to every server that holds keys."""
 
-    def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        return self._translated(lambda: _accepted(self._replies(commands))) if commands else []
+    def _ask(self, commands: Sequence[Command]) -> Sequence[Any]:
+        return self._translated(lambda: accepted(self._replies(commands))) if commands else []
 
     def _asked(self, links: Links, request: bytes) -> Any:
-        return self._translated(lambda: _accepted(links.exchange(request, 1))[0])
+        return self._translated(lambda: accepted(links.exchange(request, 1))[0])
 
     def _translated(self, call: Callable[[], T]) -> T:
         try:
-            return call()
-        except _UNAVAILABLE as error:
+            with translated():
+                return call()
+        except StoreUnavailableError:
             self._failed()
-            raise StoreUnavailableError(f"Redis does not answer, or refuses: {error}") from error
-        except exceptions.MovedError as error:
-            raise redis.RedisError(
-                "this Redis is part of a cluster: name it redis+cluster://..., not redis://"
-            ) from error
+            raise
 
     @abstractmethod
     def _failed(self) -> None:
         """Take note that a server did not answer, or refused."""
-
-
-def _accepted(replies: list[Any]) -> list[Any]:
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies

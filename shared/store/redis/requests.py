@@ -81,6 +81,16 @@ def set_if_absent(key: str, value: bytes, expire_after: timedelta) -> Command:
     return key, _packed("SET", key, value, "NX", "GET", "PX", lifetime)
 
 
+def put(key: str, value: bytes, expire_after: timedelta | None) -> Command:
+    """Return the command for Store.put."""
+    if not value:
+        return key, _packed("DEL", key)
+    if expire_after is None:
+        return key, _packed("SET", key, value)
+    lifetime, _ = _renewal(expire_after)
+    return key, _packed("SET", key, value, "PX", lifetime)
+
+
 def scan(prefix: str, cursor: bytes) -> bytes:
     """Return the packed command that answers with the next cursor and some keys that begin with `prefix`."""
     pattern = "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in prefix) + "*"

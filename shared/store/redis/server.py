@@ -5,7 +5,9 @@ from typing import Any
 
 import redis
 
+from shared.store.base import AsyncStore
 from shared.store.redis.links import Links
+from shared.store.redis.multiplexed import MultiplexedStore
 from shared.store.redis.protocol import RedisProtocolStore
 from shared.store.redis.requests import Command
 
@@ -19,6 +21,8 @@ class RedisStore(RedisProtocolStore):
         url: as redis-py reads it: redis://user:password@host:port/database, rediss:// for TLS, or
             unix:///path?db=database.
         """
+        self._url = url
+        self._timeout_seconds = timeout_seconds
         self._links = Links(
             redis.ConnectionPool.from_url(
                 url,
@@ -27,6 +31,9 @@ class RedisStore(RedisProtocolStore):
                 protocol=2,  # version 3 may push messages between replies
             )
         )
+
+    def on_event_loop(self) -> AsyncStore:
+        return MultiplexedStore(self._url, timeout_seconds=self._timeout_seconds)
 
     def close(self) -> None:
         self._links.close()

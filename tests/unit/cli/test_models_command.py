@@ -8,18 +8,20 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli import models as command
+from services.cli import releases
 from services.training.model_log import ModelLog
 from services.training.refusal import RefusedError
 from shared.bus.memory import MemoryBus
+from shared.contracts.chain import first_broken_link
 from shared.contracts.events import ModelEvent
-from shared.contracts.topics import TOPICS
+from shared.contracts.topics import LABELS, SHADOWS, TOPICS
 from shared.features.catalog.fraud import FRAUD
-from shared.models.audit import first_broken_link
 from shared.models.packages import ModelIntegrityError
 from tests.events import START
 from tests.models import flip_a_byte, forget_packages, local_registry, onnx_bytes, register, registered
 from tests.unit.cli.test_commands import headrace
-from tests.unit.training.training_scene import AMOUNT, COUNT, archive, world
+from tests.unit.training.test_shadows import frauds, shadows
+from tests.unit.training.training_scene import AMOUNT, COUNT, archive, delivered, world
 
 WIDTH = len(FRAUD.feature_names)
 LONG_AGO = START - timedelta(days=30)
@@ -56,7 +58,8 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     made = Scene(tmp_path)
-    monkeypatch.setattr(command, "open_bus", lambda _: made.bus)
+    for module in (command, releases):
+        monkeypatch.setattr(module, "open_bus", lambda _: made.bus)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return made
 
@@ -80,7 +83,7 @@ def test_a_promotion_is_announced_marked_and_shown(scene: Scene) -> None:
     assert "in force" in line_of(shown, "2*")
     assert "0.75 [0.7, 0.8]" in line_of(shown, "2*")
     assert "replaced" in line_of(shown, "1 ")
-    assert first_broken_link(record.value for record in scene.log.records()) is None
+    assert first_broken_link((record.value for record in scene.log.records()), ModelEvent) is None
 
 
 def test_mlflow_shows_the_version_in_force_as_champion(scene: Scene) -> None:
@@ -176,6 +179,70 @@ def test_compare_finds_the_better_of_two_on_payments_new_to_both(scene: Scene) -
     assert "version 2 is better: a lead of +" in better.output
     assert "new to both" in better.output
     assert "no proof that version 1 is better" in scene.run("compare", "2", "1").output
+
+
+def test_trials_are_announced_with_share_person_and_reason_and_shown(scene: Scene) -> None:
+    for _ in range(4):
+        scene.register()
+    scene.run("promote", "1", "--reason", "the first")
+    assert scene.run("shadow", "2", "--reason", "look at it", "--by", "anna").exit_code == 0
+    assert scene.run("shadow", "3", "--reason", "and at this").exit_code == 0
+    done = scene.run("canary", "4", "--share", "0.05", "--reason", "with care", "--by", "bert")
+    assert "version 4 was made the canary for 0.05 of the cards" in done.output
+    event = scene.events()[-1]
+    assert (event.action, event.model_version, event.share) == ("canaried", 4, 0.05)
+    assert (event.actor, event.reason) == ("bert", "with care")
+    assert scene.run("withdraw", "3", "--reason", "slow").exit_code == 0
+    shown = scene.run("list")
+    for version, state in ((1, "in force"), (2, "challenger"), (3, "withdrawn"), (4, "canary, 5 %")):
+        assert state in line_of(shown, f"{version}{'*' if version == 1 else ' '}")
+    assert first_broken_link((record.value for record in scene.log.records()), ModelEvent) is None
+
+
+def test_a_rollback_is_one_command_and_leaves_no_canary(scene: Scene) -> None:
+    for version in ("1", "2", "3"):
+        scene.register()
+        if version != "3":
+            scene.run("promote", version, "--reason", "better")
+    scene.run("canary", "3", "--share", "0.5", "--reason", "bold")
+    assert scene.run("rollback").exit_code == 0
+    shown = scene.run("list")
+    assert "in force" in line_of(shown, "1*")
+    assert "canary before" in line_of(shown, "3 ")
+
+
+def test_a_version_whose_files_were_changed_is_not_tried(scene: Scene) -> None:
+    for _ in range(2):
+        scene.register()
+    scene.run("promote", "1", "--reason", "the first")
+    for path in scene.home.rglob("model.onnx"):
+        flip_a_byte(path)
+    for words in (["shadow", "2"], ["canary", "2", "--share", "0.1"]):
+        assert isinstance(scene.run(*words, "--reason", "try").exception, ModelIntegrityError)
+    assert scene.events()[-1].action == "promoted"
+
+
+def test_a_share_beyond_all_cards_is_refused(scene: Scene) -> None:
+    scene.register()
+    scene.register()
+    scene.run("promote", "1", "--reason", "the first")
+    refused = scene.run("canary", "2", "--share", "1.5", "--reason", "all of them")
+    assert isinstance(refused.exception, RefusedError)
+    assert "$.share" in str(refused.exception)
+
+
+def test_shadow_report_shows_verdicts_scores_and_what_labels_say(scene: Scene) -> None:
+    kept = archive(scene.home)
+    kept.write(delivered(SHADOWS, shadows()))
+    kept.write(delivered(LABELS, frauds()))
+    shown = scene.run("shadow-report", "2")
+    assert shown.exit_code == 0
+    for told in ("500 payments from", "decided by version 1, 3", "the same verdict on ", "over 500 payments"):
+        assert told in shown.output
+    assert line_of(shown, "decided ").split("would")[1:] == [" approve  2 ", " review  2 ", " decline"]
+    assert "average precision" in shown.output
+    assert "ROC AUC" in shown.output
+    assert isinstance(scene.run("shadow-report", "3").exception, RefusedError)
 
 
 @pytest.mark.parametrize("words", [["show", "1"], ["promote", "1", "--reason", "x"], ["archive", "1", "--reason", "x"]])

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import uvicorn
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from services.ingest.app import build
@@ -23,7 +22,7 @@ from shared.contracts.events import Event
 from shared.contracts.topics import BY_NAME, Topic
 from shared.intake.posted import POSTED
 from shared.runtime.clock import Clock, ManualClock
-from shared.runtime.service import add_operations_endpoints
+from shared.runtime.service import http_server
 from shared.store.base import Store
 from shared.store.memory import MemoryStore
 
@@ -113,11 +112,11 @@ def serving(
 ) -> Iterator[Running]:
     clock = clock or ManualClock(NOW)
     bus = bus or MemoryBus(partitions=4)
-    service = build(IngestSettings(**settings), bus, store or MemoryStore(clock), clock)
-    add_operations_endpoints(service)
+    configured = IngestSettings(**settings)
+    service = build(configured, bus, store or MemoryStore(clock), clock)
+    server = http_server(service, configured)
     # Listening before the server runs: a client that is early waits in the socket's queue.
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

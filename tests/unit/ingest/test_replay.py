@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from services.ingest.replay import ReplayError, ReplayPlan, ReplayProgress, replay
-from services.ingest.replay.sources import open_source
-from services.ingest.replay.stream import Step, steps
 from shared.contracts.events import Label, Transaction
+from shared.files.event_file import FileError
+from shared.files.sources import open_source
+from shared.files.stream import Step, steps
 from shared.runtime.clock import ManualClock
 from tests.unit.ingest.serving import NOW, FaultyBus, Running, serving
 
@@ -219,7 +220,7 @@ def test_a_wrong_mapping_is_noticed_at_once(ingest: Running, tmp_path: Path) -> 
 def test_a_file_out_of_order_is_refused_unless_it_is_sorted_first(ingest: Running, tmp_path: Path) -> None:
     shuffled = [*ROWS[:3], *ROWS[4:], ROWS[3]]
     plan = plan_for(tmp_path / "payments.csv", shuffled, batch_events=1)
-    with pytest.raises(ReplayError, match=r"row 10 .* is older than row 9"):
+    with pytest.raises(FileError, match=r"row 10 .* is older than row 9"):
         replay(plan, base_url=ingest.url, home=tmp_path)
     plan = plan_for(tmp_path / "sorted.csv", shuffled, sort=True)
     assert [step.event["transaction_id"] for step in stream(plan)] == [str(n) for n in range(10)]
@@ -238,7 +239,7 @@ def test_a_file_out_of_order_is_refused_unless_it_is_sorted_first(ingest: Runnin
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, told: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(ReplayError, match=told):
+    with pytest.raises(FileError, match=told):
         replay(ReplayPlan(file=tmp_path / name), base_url="http://127.0.0.1:9", home=tmp_path)
 
 
@@ -265,3 +266,9 @@ def test_pace(ingest: Running, tmp_path: Path, choices: dict[str, Any], seconds:
     plan = plan_for(tmp_path / "payments.csv", **choices)
     summary = replay(plan, base_url=ingest.url, home=tmp_path, clock=clock, sleep=sleep)
     assert summary.seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("plan", [{"speed": 60.0, "rate": 10.0}, {"rate": -1.0}, {"batch_events": 0}])
+def test_a_plan_that_cannot_work_is_refused(plan: dict[str, Any]) -> None:
+    with pytest.raises(ReplayError):
+        ReplayPlan(file=Path("payments.csv"), **plan)

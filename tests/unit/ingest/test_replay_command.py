@@ -41,7 +41,7 @@ def test_a_file_is_replayed_and_the_summary_says_what_was_sent(ingest: Running, 
 def test_what_is_missing_is_said_in_one_message(ingest: Running, file: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(file), "--url", ingest.url, "--home", str(tmp_path)])
     assert result.exit_code == 1
-    assert "--map card_id=COLUMN" in " ".join(result.output.split())
+    assert "map card_id=COLUMN" in " ".join(result.output.split())
     assert "Traceback" not in result.output
 
 

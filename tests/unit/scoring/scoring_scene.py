@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from shared.bus.base import Bus, Outgoing
 from shared.contracts import codec
 from shared.contracts.topics import MODELS
 from shared.features.catalog.fraud import FRAUD
-from shared.models.manifest import MODEL_NAME, Manifest, Thresholds
+from shared.models.manifest import MODEL_NAME, Manifest, Probe, Thresholds
 from shared.models.packages import Packages
 from shared.runtime.service import Service
 from tests.model_events import Action, model_event
@@ -33,7 +33,7 @@ def large_amounts_are_fraud(above: float) -> bytes:
     return export(forest.fit(rows, rows[:, AMOUNT] > above), len(FRAUD.features))
 
 
-def register(packages: Packages, version: int, *, above: float = 50_000) -> Manifest:
+def register(packages: Packages, version: int, *, above: float = 50_000, probes: Sequence[Probe] = ()) -> Manifest:
     onnx = large_amounts_are_fraud(above)
     manifest = Manifest(
         model_name=MODEL_NAME,
@@ -50,17 +50,19 @@ def register(packages: Packages, version: int, *, above: float = 50_000) -> Mani
         metrics={},
         thresholds=Thresholds(review=0.5, decline=0.9),
         references={},
+        probes=list(probes),
     )
     packages.add(manifest, onnx)
     return manifest
 
 
-def announce(bus: Bus, action: Action, manifest: Manifest) -> None:
+def announce(bus: Bus, action: Action, manifest: Manifest, *, share: float | None = None) -> None:
     event = model_event(
         action,
         manifest.model_version,
         model_digest=manifest.model_digest,
         feature_version=manifest.feature_version,
+        share=share,
     )
     bus.publisher().send(Outgoing(MODELS.name, manifest.model_name.encode(), codec.encode(event))).result()
 

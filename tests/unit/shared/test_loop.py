@@ -156,6 +156,30 @@ def test_a_batch_whose_partitions_went_elsewhere_is_answered_once() -> None:
     assert [codec.decode(Transaction, record.value or b"") for record in answered] == GOOD
 
 
+def test_a_batch_takes_what_is_there_one_when_quiet_and_hundreds_when_busy() -> None:
+    bus = new_bus()
+    sizes: list[int] = []
+    go_on = threading.Event()
+    go_on.set()
+
+    def handler(deliveries: Sequence[Delivery]) -> list[Outgoing]:
+        sizes.append(len(deliveries))
+        go_on.wait(10)
+        return echo(deliveries)
+
+    with Running(new_loop(bus, handler)):
+        for number in range(3):
+            send(bus, b"card-1", codec.encode(payment(f"quiet-{number}")))
+            read(bus, FEATURES.name, number + 1)
+        go_on.clear()
+        for number in range(301):
+            send(bus, b"card-1", codec.encode(payment(f"busy-{number}")))
+            wait_until(lambda: len(sizes) == 4, "the first of the busy ones is in hand")
+        go_on.set()
+        read(bus, FEATURES.name, 304)
+    assert sizes == [1, 1, 1, 1, 300]
+
+
 def telling_loop(bus: MemoryBus, clock: ManualClock, on_progress: OnProgress, *, records_max: int) -> Loop:
     return Loop(
         service="features",

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from shared.contracts import codec
+from shared.contracts.chain import first_broken_link, link
 from shared.contracts.events import ModelEvent
-from shared.models.audit import examine, first_broken_link, link
+from shared.models.audit import examine
 from shared.models.packages import Packages, packed, sha256
 from tests.model_events import chain, model_event
 from tests.models import flip_a_byte, manifest_of
@@ -68,7 +69,7 @@ def test_a_chain_that_nobody_touched_holds(values: Values, tmp_path: Path) -> No
     found = examine(values, Packages(tmp_path))
     assert found.problems == ()
     assert len(found.events) == 8
-    assert found.head == link(values[-1])
+    assert found.chain.head == link(values[-1])
     assert examine([], Packages(tmp_path)).problems == ()
 
 
@@ -77,7 +78,7 @@ def test_whatever_is_done_to_the_past_shows_where_it_was_done(
     values: Values, tamper: Callable[[Values], None], position: int, tmp_path: Path
 ) -> None:
     tamper(values)
-    broken = first_broken_link(values)
+    broken = first_broken_link(values, ModelEvent)
     assert broken is not None
     assert broken.position == position
     problem = examine(values, Packages(tmp_path)).problems[0]
@@ -89,7 +90,7 @@ def test_whatever_is_done_to_the_past_shows_where_it_was_done(
 
 @pytest.mark.parametrize("value", [None, b"noise"])
 def test_a_record_that_is_no_event_is_pointed_at(values: Values, value: bytes | None, tmp_path: Path) -> None:
-    broken = first_broken_link([*values, value])
+    broken = first_broken_link([*values, value], ModelEvent)
     assert broken is not None
     assert broken.position == 8
     assert len(examine([*values, value], Packages(tmp_path)).events) == 8
@@ -97,10 +98,10 @@ def test_a_record_that_is_no_event_is_pointed_at(values: Values, value: bytes | 
 
 def test_an_end_that_was_cut_off_shows_against_a_head_noted_earlier(values: Values, tmp_path: Path) -> None:
     noted = link(values[5])
-    assert examine(values, Packages(tmp_path), earlier_head=noted).behind_head == 2
+    assert examine(values, Packages(tmp_path), earlier_head=noted).chain.behind_head == 2
     cut = examine(values[:5], Packages(tmp_path), earlier_head=noted)
     assert examine(values[:5], Packages(tmp_path)).problems == (), "the chain alone cannot tell"
-    assert cut.behind_head is None
+    assert cut.chain.behind_head is None
     assert noted in cut.problems[0]
 
 
@@ -116,7 +117,7 @@ def test_words_that_contradict_the_registration_show_in_a_chain_that_holds(tmp_p
             model_event("refused", 0, model_digest=None),
         ]
     )
-    assert first_broken_link(values) is None
+    assert first_broken_link(values, ModelEvent) is None
     other_bytes, unregistered = examine(values, Packages(tmp_path)).problems
     assert "c" * 64 in other_bytes
     assert "fraud 3 was promoted, but had not been registered" in unregistered

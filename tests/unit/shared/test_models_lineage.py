@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.models.lineage import in_force, is_archived, previous
+from shared.models.lineage import Standing, in_force, is_archived, previous, standing
 from tests.model_events import Action, model_event
 
 Steps = list[tuple[Action, int]]
@@ -56,3 +56,48 @@ def test_what_it_goes_back_to_carries_the_digest_to_load() -> None:
     back = previous(events, "fraud")
     assert back is not None
     assert back.model_digest == events[0].model_digest
+
+
+# What happened; who is champion, who is canary and who are challengers then. 0: none.
+TRIALS: list[tuple[Steps, tuple[int, int, list[int]]]] = [
+    ([("promoted", 1), ("shadowed", 3), ("shadowed", 2)], (1, 0, [2, 3])),
+    ([("promoted", 1), ("shadowed", 2), ("shadowed", 2)], (1, 0, [2])),
+    ([("promoted", 1), ("canaried", 2)], (1, 2, [])),
+    ([("promoted", 1), ("canaried", 2), ("canaried", 3)], (1, 3, [])),
+    ([("promoted", 1), ("shadowed", 2), ("canaried", 2)], (1, 2, [])),
+    ([("promoted", 1), ("canaried", 2), ("shadowed", 2)], (1, 0, [2])),
+    ([("promoted", 1), ("canaried", 2), ("shadowed", 3), ("withdrawn", 2)], (1, 0, [3])),
+    ([("promoted", 1), ("canaried", 2), ("shadowed", 3), ("withdrawn", 3)], (1, 2, [])),
+    ([("promoted", 1), ("canaried", 2), ("archived", 2)], (1, 0, [])),
+    ([("promoted", 1), ("shadowed", 2), ("archived", 2)], (1, 0, [])),
+    ([("promoted", 1), ("canaried", 2), ("promoted", 2)], (2, 0, [])),
+    ([("promoted", 1), ("shadowed", 2), ("promoted", 2)], (2, 0, [])),
+    ([("promoted", 1), ("canaried", 2), ("shadowed", 3), ("promoted", 4)], (4, 2, [3])),
+    ([("promoted", 1), ("promoted", 2), ("canaried", 3), ("shadowed", 4), ("rolled_back", 1)], (1, 0, [4])),
+    ([("promoted", 1), ("promoted", 2), ("shadowed", 1), ("rolled_back", 1)], (1, 0, [])),
+    ([("promoted", 1), ("canaried", 1)], (1, 0, [])),
+    ([("promoted", 1), ("shadowed", 1), ("withdrawn", 1), ("archived", 1)], (1, 0, [])),
+    ([("promoted", 1), ("canaried", 2), ("registered", 3), ("refused", 3)], (1, 2, [])),
+    ([("canaried", 2)], (0, 2, [])),
+]
+
+
+@pytest.mark.parametrize(("steps", "roles"), TRIALS)
+def test_a_version_has_the_role_it_was_given_last(steps: Steps, roles: tuple[int, int, list[int]]) -> None:
+    events = [model_event(action, version, share=0.1 if action == "canaried" else None) for action, version in steps]
+    now = standing(events, "fraud")
+    champion, canary = (event.model_version if event else 0 for event in (now.champion, now.canary))
+    assert (champion, canary, [event.model_version for event in now.challengers]) == roles
+
+
+def test_a_canary_has_the_share_it_was_given_last() -> None:
+    events = [model_event("promoted", 1), model_event("canaried", 2, share=0.1), model_event("canaried", 2, share=0.5)]
+    canary = standing(events, "fraud").canary
+    assert canary is not None
+    assert canary.share == 0.5
+    assert standing([events[0], model_event("canaried", 2)], "fraud").canary is None
+
+
+def test_roles_of_other_models_are_not_meant() -> None:
+    others = [model_event("promoted", 1, model_name="churn"), model_event("shadowed", 2, model_name="churn")]
+    assert standing(others, "fraud") == Standing()

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from services.training.model_log import ATTEMPTS_MAX, History, ModelLog
+from services.training.model_log import History, ModelLog
 from shared.bus.base import Bus, BusUnavailableError, Outgoing
+from shared.bus.chained_log import ATTEMPTS_MAX
 from shared.bus.kafka import KafkaBus
 from shared.bus.memory import MemoryBus
+from shared.contracts.chain import first_broken_link, link
 from shared.contracts.codec import BadRecordError
 from shared.contracts.events import ModelEvent
 from shared.contracts.topics import MODELS, TOPICS
-from shared.models.audit import first_broken_link, link
 from tests.model_events import model_event
 
 APPENDS = 20
@@ -36,7 +37,7 @@ def test_what_is_appended_is_linked_and_found_again(bus: MemoryBus) -> None:
     first = log.append(lambda _: [model_event("registered", 1), model_event("promoted", 1)])
     second = log.append(lambda history: [model_event("refused", len(history.events))])
     assert [event.previous_digest for event in (*first, *second)] == [None, *map(link, filter(None, values(bus)[:2]))]
-    assert first_broken_link(values(bus)) is None
+    assert first_broken_link(values(bus), ModelEvent) is None
     history = log.history()
     assert history.events == (*first, *second)
     champion = history.champion("fraud")

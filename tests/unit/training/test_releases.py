@@ -8,7 +8,15 @@ from msgspec.structs import replace
 
 from services.training.model_log import History
 from services.training.refusal import RefusedError
-from services.training.releases import Order, archiving, promotion, rollback
+from services.training.releases import (
+    Order,
+    archiving,
+    canarying,
+    promotion,
+    rollback,
+    shadowing,
+    withdrawal,
+)
 from shared.contracts.events import ModelEvent
 from shared.features.catalog.fraud import FRAUD
 from tests.models import TRAINED_AT, manifest_of, registered
@@ -60,6 +68,20 @@ def test_a_rollback_passes_over_what_was_archived() -> None:
     assert rollback(later, ORDER, FRAUD).model_version == 1
 
 
+def test_a_version_is_tried_as_challenger_and_as_canary_and_withdrawn() -> None:
+    shadowed = shadowing(TWO_IN_FORCE, 3, ORDER, FRAUD)
+    assert (shadowed.action, shadowed.model_version, shadowed.share) == ("shadowed", 3, None)
+    assert (shadowed.model_digest, shadowed.manifest_digest) == (THREE.model_digest, THREE.manifest_digest)
+    canaried = canarying(history(*TWO_IN_FORCE.events, shadowed), 3, 0.05, ORDER, FRAUD)
+    assert (canaried.action, canaried.model_version, canaried.share) == ("canaried", 3, 0.05)
+    larger = canarying(history(*TWO_IN_FORCE.events, canaried), 3, 0.5, ORDER, FRAUD)
+    assert larger.share == 0.5
+    for trial in (shadowed, canaried):
+        withdrawn = withdrawal(history(*TWO_IN_FORCE.events, trial), 3, ORDER)
+        assert (withdrawn.action, withdrawn.model_version) == ("withdrawn", 3)
+        assert (withdrawn.actor, withdrawn.reason, withdrawn.occurred_at) == ORDER
+
+
 @pytest.mark.parametrize(
     ("code", "ask"),
     [
@@ -76,6 +98,17 @@ def test_a_rollback_passes_over_what_was_archived() -> None:
         ("bad_order", lambda: promotion(TWO_IN_FORCE, 3, ORDER._replace(actor="training"), FRAUD)),
         ("bad_order", lambda: promotion(TWO_IN_FORCE, 3, ORDER._replace(actor=""), FRAUD)),
         ("bad_order", lambda: archiving(TWO_IN_FORCE, 3, ORDER._replace(reason="x" * 5_000))),
+        ("no_version", lambda: shadowing(TWO_IN_FORCE, 9, ORDER, FRAUD)),
+        ("in_force", lambda: shadowing(TWO_IN_FORCE, 2, ORDER, FRAUD)),
+        ("in_force", lambda: canarying(TWO_IN_FORCE, 2, 0.5, ORDER, FRAUD)),
+        ("archived", lambda: shadowing(history(*TWO_IN_FORCE.events, did(THREE, "archived")), 3, ORDER, FRAUD)),
+        ("challenger", lambda: shadowing(history(*TWO_IN_FORCE.events, did(THREE, "shadowed")), 3, ORDER, FRAUD)),
+        ("other_features", lambda: shadowing(history(version(1, "0" * 64)), 1, ORDER, FRAUD)),
+        ("no_champion", lambda: canarying(history(ONE), 1, 0.5, ORDER, FRAUD)),
+        ("bad_order", lambda: canarying(TWO_IN_FORCE, 3, 0.0, ORDER, FRAUD)),
+        ("bad_order", lambda: canarying(TWO_IN_FORCE, 3, 1.0, ORDER, FRAUD)),
+        ("not_on_trial", lambda: withdrawal(TWO_IN_FORCE, 3, ORDER)),
+        ("not_on_trial", lambda: withdrawal(TWO_IN_FORCE, 2, ORDER)),
     ],
 )
 def test_what_must_not_be_is_refused(code: str, ask: Callable[[], ModelEvent]) -> None:

@@ -7,10 +7,10 @@ import pytest
 from shared.bus.base import BusUnavailableError
 from shared.bus.memory import MemoryBus, MemorySoleWriter
 from shared.contracts import codec
-from shared.contracts.events import DeadLetter
+from shared.contracts.chain import first_broken_link
+from shared.contracts.events import DeadLetter, ModelEvent
 from shared.contracts.topics import RETRAINING
 from shared.features.catalog.fraud import FRAUD
-from shared.models.audit import first_broken_link
 from shared.runtime.loop import Delivery
 from tests.model_events import model_event
 from tests.unit.training.request_scene import INTERVAL, SECOND, Service, actions
@@ -175,7 +175,7 @@ def test_the_chain_goes_on_over_runs_restarts_and_people(tmp_path: Path) -> None
     service.restarted().answered(service.requested("second"))
     values = [record.value for record in service.log.records()]
     assert len(values) == 5
-    assert first_broken_link(values) is None
+    assert first_broken_link(values, ModelEvent) is None
 
 
 def test_a_request_for_an_unknown_model_is_rejected(tmp_path: Path) -> None:

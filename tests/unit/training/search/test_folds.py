@@ -23,10 +23,10 @@ def test_a_training_period_is_what_is_learnt_from_at_most() -> None:
 
 
 @given(
-    times=st.lists(st.integers(0, 200), min_size=1, max_size=60).map(sorted),
+    times=st.lists(st.integers(0, 200), min_size=20, max_size=60).map(sorted),
     count=st.integers(1, 4),
-    test_us=st.integers(1, 40),
-    gap_us=st.integers(0, 20),
+    test_us=st.integers(5, 30),
+    gap_us=st.integers(0, 10),
     train_us=st.none() | st.integers(1, 50),
 )
 def test_whatever_the_times_the_past_is_learnt_from_and_no_payment_is_measured_on_twice(

@@ -1,0 +1,193 @@
+"""The models in service, and the worker that follows the `models` topic to keep the announced ones there."""
+
+import logging
+import threading
+from typing import NamedTuple, Protocol
+
+from services.scoring.model import ScoringModel
+from services.scoring.roles import Canary, Roles
+from shared.bus.base import Bus, BusUnavailableError, Record
+from shared.contracts import codec
+from shared.contracts.codec import BadRecordError
+from shared.contracts.events import ModelEvent
+from shared.contracts.topics import MODELS, TOPICS
+from shared.models.lineage import Standing
+from shared.models.manifest import Manifest
+from shared.models.packages import ModelIntegrityError
+from shared.models.registry import RegistryUnavailableError
+from shared.runtime import metrics
+from shared.runtime.clock import Clock
+from shared.runtime.logs import fields
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+_CHAMPION, _CANARY, _CHALLENGER = "champion", "canary", "challenger"
+
+
+class Models(Protocol):
+    """Where versions are loaded from: the registry, or the packages on this machine alone."""
+
+    def load(
+        self, model_name: str, version: int, *, digest: str | None, manifest_digest: str | None
+    ) -> tuple[Manifest, bytes]:
+        """Return a version's manifest and ONNX bytes.
+
+        Raises:
+            ModelIntegrityError: missing, or not the announced bytes.
+            RegistryUnavailableError: it is not on this machine, and the registry does not answer.
+        """
+        ...
+
+
+class _Wanted(NamedTuple):
+    """A version that was given a role, and the role."""
+
+    event: ModelEvent
+    role: str
+
+
+class Deployment:
+    """Follows `models`; whoever is given a role there has it from the next request or batch on.
+
+    `roles` is replaced as a whole, so one request sees one set of roles. A version is fetched, checked, loaded and
+    warmed before it becomes visible. One that fails any of that stays out and is tried again; metrics tell. The
+    champion goes before the others, and stays while the one that shall replace it cannot be loaded. Between two
+    versions the topic is read again, so a rollback does not wait for a challenger.
+    """
+
+    name = "deployment"
+
+    def __init__(self, bus: Bus, models: Models, clock: Clock, *, model_name: str, retry_seconds: float) -> None:
+        """Wire it; a version that could not be loaded is tried again after `retry_seconds`."""
+        self._bus = bus
+        self._models = models
+        self._clock = clock
+        self._model_name = model_name
+        self._retry_seconds = retry_seconds
+        self._standing = Standing()
+        self._loaded: dict[int, ScoringModel] = {}
+        self._retry_at: dict[int, float] = {}
+        self._is_ready = False
+        self.roles = Roles()
+
+    def problem(self) -> str | None:
+        """Tell why nothing can be decided yet: who decides is not known, or was not tried."""
+        return None if self._is_ready else "the models topic has not been read yet"
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                self._follow(stop)
+            except BusUnavailableError as error:
+                log.warning("deployment waits: %s", error)
+                stop.wait(1.0)
+
+    def _follow(self, stop: threading.Event) -> None:
+        self._bus.create_topics(TOPICS)
+        tail = self._bus.tail([MODELS.name], start="oldest")
+        self._standing = Standing()
+        try:
+            while not stop.is_set():
+                due = self._due() if tail.caught_up() else None
+                for record in tail.poll(wait_seconds=0 if due else _POLL_SECONDS):
+                    self._note(record)
+                # Only the roles at the topic's end count, so nothing is loaded before that is reached.
+                if tail.caught_up():
+                    self._advance()
+        finally:
+            tail.close()
+
+    def _note(self, record: Record) -> None:
+        try:
+            event = codec.decode_record(MODELS, record.key, record.value)
+        except BadRecordError as error:
+            metrics.DEAD_LETTERS.labels("scoring", MODELS.name, error.error).inc()
+            log.error("a record on models was ignored: %s", error, **fields(offset=record.offset))  # noqa: TRY400
+            return
+        if isinstance(event, ModelEvent) and event.model_name == self._model_name:
+            self._standing = self._standing.after(event)
+
+    def _advance(self) -> None:
+        """Show the roles as far as their versions are loaded, and load one that is not."""
+        due = self._due()
+        if due is not None:
+            self._load(due)
+        self._show()
+        following = self._due()
+        self._is_ready = self._is_ready or following is None or following.role == _CHALLENGER
+
+    def _wanted(self) -> list[_Wanted]:
+        """Return who has a role, those that decide first."""
+        now = self._standing
+        deciding = [(now.champion, _CHAMPION), (now.canary, _CANARY)]
+        wanted = [_Wanted(event, role) for event, role in deciding if event is not None]
+        return [*wanted, *(_Wanted(event, _CHALLENGER) for event in now.challengers)]
+
+    def _due(self) -> _Wanted | None:
+        """Return whose turn it is to be loaded."""
+        now = self._clock.monotonic_seconds()
+        waiting = (wanted for wanted in self._wanted() if self._model(wanted.event) is None)
+        return next((each for each in waiting if self._retry_at.get(each.event.model_version, now) <= now), None)
+
+    def _model(self, event: ModelEvent | None) -> ScoringModel | None:
+        """Return the model that an event names, where it is loaded."""
+        model = self._loaded.get(event.model_version) if event else None
+        return model if model and event and model.manifest.model_digest == event.model_digest else None
+
+    def _load(self, wanted: _Wanted) -> None:
+        event, version = wanted.event, wanted.event.model_version
+        try:
+            manifest, onnx = self._models.load(
+                event.model_name, version, digest=event.model_digest, manifest_digest=event.manifest_digest
+            )
+            self._loaded[version] = ScoringModel(manifest, onnx)
+        except (ModelIntegrityError, RegistryUnavailableError, ValueError) as error:
+            self._retry_at[version] = self._clock.monotonic_seconds() + self._retry_seconds
+            metrics.MODEL_LOAD_FAILURES.labels(event.model_name).inc()
+            log.error("version %d stays out of service: %s", version, error, **fields(role=wanted.role))  # noqa: TRY400
+            return
+        self._retry_at.pop(version, None)
+        log.info("version %d is loaded", version, **fields(role=wanted.role, trace_id=event.trace_id))
+
+    def _show(self) -> None:
+        """Put into service who is loaded, in one assignment; let go of what nobody needs any more."""
+        now = self._standing
+        canary, share = self._model(now.canary), now.canary.share if now.canary else None
+        challengers = (self._model(event) for event in now.challengers)
+        roles = Roles(
+            champion=self._model(now.champion) or self.roles.champion,
+            canary=Canary(canary, share) if canary and share else None,
+            challengers=tuple(model for model in challengers if model is not None),
+        )
+        if roles != self.roles:
+            self._tell(roles)
+            self.roles = roles
+        wanted = self._wanted()
+        for role in (_CHAMPION, _CANARY, _CHALLENGER):
+            waiting = [each.event for each in wanted if each.role == role and self._model(each.event) is None]
+            version = min((event.model_version for event in waiting), default=0)
+            metrics.MODEL_WAITING_VERSION.labels(self._model_name, role).set(version)
+        needed = {each.event.model_version for each in wanted} | {version for role, version in _named(roles)}
+        self._loaded = {version: model for version, model in self._loaded.items() if version in needed}
+        self._retry_at = {version: at for version, at in self._retry_at.items() if version in needed}
+
+    def _tell(self, roles: Roles) -> None:
+        """Let the log and the metrics show that `roles` take the place of those before."""
+        before, after = _named(self.roles), _named(roles)
+        for role, version in before - after:
+            metrics.MODEL_IN_SERVICE.remove(self._model_name, role, str(version))
+            log.info("version %d is %s no more", version, role)
+        for role, version in after - before:
+            metrics.MODEL_IN_SERVICE.labels(self._model_name, role, str(version)).set(1)
+            log.info("version %d is %s", version, role)
+        metrics.MODEL_VERSION.labels(self._model_name).set(
+            roles.champion.manifest.model_version if roles.champion else 0
+        )
+
+
+def _named(roles: Roles) -> set[tuple[str, int]]:
+    """Return each role and the version that has it."""
+    holders = [(_CHAMPION, roles.champion), (_CANARY, roles.canary.model if roles.canary else None)]
+    holders += [(_CHALLENGER, model) for model in roles.challengers]
+    return {(role, model.manifest.model_version) for role, model in holders if model is not None}

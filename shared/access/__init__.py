@@ -1,0 +1,1 @@
+"""Who may call: API keys with roles, their rates, and a budget on probing."""

@@ -1,0 +1,110 @@
+"""Whatever the OpenAPI documents allow or forbid is sent: no 5xx, and every answer is one of those they describe."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+
+from services.features.app import build as build_features
+from services.features.settings import FeaturesSettings
+from services.ingest.app import build as build_ingest
+from services.ingest.settings import IngestSettings
+from services.scoring.app import build as build_scoring
+from services.scoring.settings import ScoringSettings
+from shared.bus.memory import MemoryBus
+from shared.contracts.topics import TOPICS
+from shared.models.packages import Packages
+from shared.runtime.clock import SystemClock
+from shared.runtime.service import Service, http_server
+from shared.runtime.settings import ServiceSettings
+from shared.store.memory import MemoryStore
+from tests.unit.ingest.serving import await_ready
+from tests.unit.scoring.scoring_scene import promote, register
+
+REQUESTS = 12
+"""Of each operation and kind."""
+load_all_checks()
+CHECKED = CHECKS.get_by_names(
+    ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
+)
+
+
+def ingest(home: Path) -> tuple[Service, ServiceSettings]:
+    configured = IngestSettings(headrace_home=home)
+    clock = SystemClock()
+    return build_ingest(configured, MemoryBus(partitions=1), MemoryStore(clock), clock), configured
+
+
+def features(home: Path) -> tuple[Service, ServiceSettings]:
+    configured = FeaturesSettings(headrace_home=home)
+    clock = SystemClock()
+    return build_features(configured, MemoryBus(partitions=1), MemoryStore(clock), clock), configured
+
+
+def scoring(home: Path) -> tuple[Service, ServiceSettings]:
+    bus, clock = MemoryBus(partitions=1), SystemClock()
+    bus.create_topics(TOPICS)
+    promote(bus, register(Packages(home / "models"), 1))
+    # Near-repeated payments are what is sent here, and slowing them down is not what is asked about.
+    configured = ScoringSettings(headrace_home=home, headrace_scoring_probing_delay_seconds_max=0.0)
+    return build_scoring(configured, bus, MemoryStore(clock), clock), configured
+
+
+@contextlib.contextmanager
+def listening(service: Service, configured: ServiceSettings) -> Iterator[str]:
+    server = http_server(service, configured)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
+        thread.start()
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=url) as client:
+                await_ready(client)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
+    assert not service.failed.is_set()
+
+
+@pytest.mark.parametrize("build", [ingest, features, scoring])
+def test_no_request_is_answered_otherwise_than_described(
+    tmp_path: Path, build: Callable[[Path], tuple[Service, ServiceSettings]]
+) -> None:
+    asked = set()
+    with listening(*build(tmp_path)) as url:
+        document: Any = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        for found in document.get_all_operations():
+            operation = found.ok()
+            ask(operation, GenerationMode.POSITIVE)
+            if [*operation.iter_parameters(), *operation.body]:
+                ask(operation, GenerationMode.NEGATIVE)
+            asked.add(operation.label)
+    assert {"GET /health/ready", "GET /metrics"} <= asked
+
+
+def ask(operation: Any, mode: GenerationMode) -> None:
+    try:
+        cases = operation.as_strategy(generation_mode=mode)
+    except schemathesis.errors.InvalidSchema:
+        pytest.fail(f"{operation.label} is not described well enough to be asked")
+
+    @settings(max_examples=REQUESTS, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(case=cases)
+    def answered(case: Any) -> None:
+        response = case.call()
+        case.validate_response(response, checks=CHECKED)
+        if response.status_code in {400, 413, 422}:
+            told = response.json()["error"]
+            assert told if isinstance(told, str) else told["message"], response.text
+
+    answered()
