@@ -30,7 +30,7 @@ class KafkaTail:
                 enable_auto_commit=False,
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
-                fetch_max_wait_ms=50,
+                fetch_max_wait_ms=500,
                 metrics_enabled=False,
                 max_partition_fetch_bytes=ORDERED_FETCH_BYTES_MAX if in_order else FETCH_BYTES_MAX,
             )
