@@ -26,7 +26,7 @@ from shared.store.base import Store, StoreUnavailableError
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
-_LINGER_SECONDS = 0.05
+_LINGER_SECONDS = 0.25  # nobody waits for it, and every batch is a transaction for each of the services behind
 """Between two looks into the journal: a record sent alone costs several times one of many."""
 _BATCH_ENTRIES = 500
 _ACKNOWLEDGED_SECONDS_MAX = 10.0
