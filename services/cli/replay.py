@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -104,13 +105,8 @@ def replay(  # noqa: PLR0913 - a command's parameters are its options
             batch_events=batch,
         )
         base_url = url or _running_ingest(home)
-        summary = _with_progress_bar(
-            file.name,
-            lambda progress: run_replay(
-                plan, base_url=base_url, home=home, api_key=api_key, progress=progress, restart=restart
-            ),
-        )
-        _print_summary(summary)
+        run = partial(run_replay, plan, base_url=base_url, home=home, api_key=api_key, restart=restart)
+        _print_summary(_with_progress_bar(file.name, run))
 
 
 @contextlib.contextmanager
@@ -132,7 +128,7 @@ def _running_ingest(home: Path) -> str:
     return url
 
 
-def _with_progress_bar(name: str, run: Callable[[Callable[[ReplayProgress], None]], ReplaySummary]) -> ReplaySummary:
+def _with_progress_bar(name: str, run: Callable[..., ReplaySummary]) -> ReplaySummary:
     with progress_bar() as bar:
         task = bar.add_task(name, total=1.0, told="")
 
@@ -144,7 +140,7 @@ def _with_progress_bar(name: str, run: Callable[[Callable[[ReplayProgress], None
                 told += f"; waiting for ingest: {progress.waiting}"
             bar.update(task, completed=progress.fraction, told=told)
 
-        return run(show)
+        return run(progress=show)
 
 
 def _print_summary(summary: ReplaySummary) -> None:
