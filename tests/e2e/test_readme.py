@@ -64,7 +64,7 @@ def test_a_payment_is_sent_to_kafka_and_its_decision_read(platform: Platform) ->
 
 
 def test_a_file_is_replayed_with_its_own_column_names(platform: Platform, tmp_path: Path) -> None:
-    command = example(platform, "sh", "headrace replay").split("\n.venv/bin/headrace train")[0]
+    command = example(platform, "sh", "headrace replay payments.csv").split("\n.venv/bin/headrace train")[0]
     (tmp_path / "payments.csv").write_text(
         "transaction_id,CUSTOMER,merchant_id,TIME,amount,IS_FRAUD\n"
         "f1,card-7,shop-1,2026-03-01T10:00:00,12.50,0\nf2,card-7,shop-1,2026-03-01T11:00:00,99.00,1\n"

@@ -3,7 +3,7 @@
 The steps are those of transactions of version 2 (KIP-890, Kafka 4.0 and newer): the broker adds what is written to the
 transaction by itself, and every transaction has a producer epoch of its own, so that nothing of an earlier one can slip
 into a later one. A transaction is known in full when it begins, hence its requests are made here, on the client's
-connections, one after the other in the caller's thread (docs/decisions/0002): no queues, no threads in between.
+connections, one after the other in the caller's thread (docs/decisions/0009): no queues, no threads in between.
 """
 
 import time
