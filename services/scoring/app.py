@@ -11,6 +11,8 @@ from services.scoring.direct import DirectScoring, Limits
 from services.scoring.drain import Drain
 from services.scoring.endpoints import Bounds, Scoring
 from services.scoring.handlers import ScoringHandler
+from services.scoring.inference import INFERENCE_SCHEMAS, inference_routes
+from services.scoring.jobs.described import JOB_SCHEMAS
 from services.scoring.jobs.endpoints import InForce, job_routes
 from services.scoring.jobs.listing import entries_on
 from services.scoring.jobs.runner import JobLimits, JobRunner
@@ -57,10 +59,7 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
         lambda: in_force.deployment.roles, in_force.policy.current, fallback=settings.headrace_scoring_fallback
     )
     engine, unclaimed = FeatureEngine(FRAUD), Unclaimed()
-    journal = Journal(
-        settings.headrace_home / "journal" / settings.headrace_instance,
-        is_synced=settings.headrace_scoring_journal_fsync,
-    )
+    journal = _journal(settings)
     drain = Drain(journal, bus, store, engine, unclaimed, clock)
     loop = Loop(
         service=SERVICE,
@@ -90,10 +89,12 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
     scoring = Scoring(
         direct, lambda: in_force.deployment.roles, gate, _probing(settings, clock), clock, _bounds(settings, clock)
     )
+    api = scoring.api({**INFERENCE_SCHEMAS, **JOB_SCHEMAS})
+    jobs = _other_routes(api, settings, in_force, bus, clock)
     return Service(
         name=SERVICE,
-        app=scoring.api({}),
-        workers=(in_force.deployment, in_force.policy, in_force.lists, drain, loop),
+        app=api,
+        workers=(in_force.deployment, in_force.policy, in_force.lists, drain, loop, jobs),
         checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
         closers=(states.close, bus.close, store.close),
         gate=gate,
@@ -107,7 +108,12 @@ def _in_force(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -
     return _InForce(deployment, PolicyInForce(bus), ListsInForce(bus, store, clock))
 
 
-def _jobs(api: FastAPI, settings: ScoringSettings, in_force: _InForce, bus: Bus, clock: Clock) -> JobRunner:
+def _journal(settings: ScoringSettings) -> Journal:
+    folder = settings.headrace_home / "journal" / settings.headrace_instance
+    return Journal(folder, is_synced=settings.headrace_scoring_journal_fsync)
+
+
+def _other_routes(api: FastAPI, settings: ScoringSettings, in_force: _InForce, bus: Bus, clock: Clock) -> JobRunner:
     runner = JobRunner(
         settings.headrace_home,
         clock,
@@ -125,6 +131,7 @@ def _jobs(api: FastAPI, settings: ScoringSettings, in_force: _InForce, bus: Bus,
         lambda: entries_on(bus, clock.now()),
         settings.headrace_scoring_fallback,
     )
+    inference_routes(api, deciding.roles, bytes_max=settings.headrace_scoring_inference_bytes_max)
     job_routes(api, runner, deciding, bytes_max=settings.headrace_scoring_job_bytes_max)
     return runner
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
@@ -36,6 +37,14 @@ load_all_checks()
 CHECKED = CHECKS.get_by_names(
     ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 )
+
+
+EXPECTED = {
+    "ingest": {"POST /v1/transactions", "POST /v1/labels/batch", "GET /metrics"},
+    "features": {"GET /health/ready", "GET /metrics"},
+    "scoring": {"POST /v1/score", "POST /v1/score/batch", "POST /v1/jobs", "GET /v2", "POST /v2/models/{model}/infer"},
+}
+"""Some of the operations that each service must have."""
 
 
 def ingest(home: Path) -> tuple[Service, ServiceSettings]:
@@ -87,9 +96,11 @@ def test_no_request_is_answered_otherwise_than_described(
             operation = found.ok()
             ask(operation, GenerationMode.POSITIVE)
             if [*operation.iter_parameters(), *operation.body]:
-                ask(operation, GenerationMode.NEGATIVE)
+                # Of some operations nothing can be made that is forbidden, as where the body may be any bytes.
+                with contextlib.suppress(Unsatisfiable):
+                    ask(operation, GenerationMode.NEGATIVE)
             asked.add(operation.label)
-    assert {"GET /health/ready", "GET /metrics"} <= asked
+    assert EXPECTED[build.__name__] <= asked
 
 
 def ask(operation: Any, mode: GenerationMode) -> None:
