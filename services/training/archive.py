@@ -23,7 +23,7 @@ import polars as pl
 from services.training.columns import VECTOR_COLUMNS, table, vector_table
 from services.training.refusal import RefusedError
 from shared.contracts.events import FeatureVector
-from shared.contracts.topics import FEATURES, LABELS, SHADOWS
+from shared.contracts.topics import FEATURES, LABELS, SCORES, SHADOWS
 from shared.features.backfill import LABEL_COLUMNS, PAYMENT_COLUMNS
 from shared.features.definitions import FeatureSet
 from shared.runtime.loop import Delivery
@@ -134,6 +134,20 @@ class Archive:
         rows = self._read(files, nothing.columns, pl.col("challenger_version") == challenger) if files else nothing
         return _once(rows)
 
+    def decisions(
+        self, columns: Sequence[str], *, since: date = date.min, until: date = date.max, only: pl.Expr | None = None
+    ) -> pl.DataFrame:
+        """Return decisions on payments from `since` to `until`; null where a file lacks a column. Raises RefusedError.
+
+        only: which rows, told by `columns`. What was delivered twice may stand twice.
+        """
+        frames = [table(SCORES.name, []).select(columns)]
+        for file in self._files(self._root / SCORES.name, since, until):
+            with _file_told(file):
+                there = pl.read_parquet_schema(file)
+            frames.append(self._read([file], [name for name in columns if name in there], only))
+        return pl.concat(frames, how="diagonal")
+
     def write_backfilled(self, feature_set: FeatureSet, rows: pl.DataFrame) -> None:
         """Keep vectors that were computed afterwards, with the columns of served ones.
 
@@ -196,6 +210,14 @@ class Archive:
             for refusal in _problems(files, columns):
                 raise refusal from error
             raise
+
+
+@contextlib.contextmanager
+def _file_told(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RefusedError("unreadable_archive", f"{file}: {error}; restore the file or move it away") from error
 
 
 def _problems(files: Sequence[Path], columns: Sequence[str | pl.Expr]) -> Iterator[RefusedError]:

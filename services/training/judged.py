@@ -13,17 +13,9 @@ from services.training.columns import VECTOR_COLUMNS, feature_columns, vector_of
 from services.training.evaluation.scored import Scored
 from services.training.refusal import RefusedError
 from shared.contracts.events import FeatureVector
-from shared.contracts.topics import SCORES
 from shared.features.definitions import FeatureSet
 
-_DECISION_COLUMNS = {
-    "transaction_id": pl.String(),
-    "card_id": pl.String(),
-    "decision": pl.String(),
-    "score": pl.Float64(),
-    "model_version": pl.Int64(),
-    "lists": pl.List(pl.String()),
-}
+_DECISION_COLUMNS = ["transaction_id", "card_id", "decision", "score", "model_version", "lists"]
 _PLACE = ["partition", "offset"]
 _PAYMENT = ["transaction_id", "card_id"]
 _PAYMENT_COLUMNS = [*_PAYMENT, "amount", "transaction_occurred_at"]
@@ -106,7 +98,9 @@ class JudgedPayments:
     def _joined(self, day: date, frauds: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
         vectors = self._archive.vectors(self._feature_set, columns, since=day, until=day)
         once = vectors.sort(_PLACE).unique(_PAYMENT, keep="first", maintain_order=True)
-        decisions = self._decisions(day).unique(_PAYMENT, keep="first", maintain_order=True)
+        decisions = self._archive.decisions(_DECISION_COLUMNS, since=day, until=day).unique(
+            _PAYMENT, keep="first", maintain_order=True
+        )
         return (
             once.join(decisions, on=_PAYMENT, how="inner")
             .join(frauds, on="transaction_id", how="left")
@@ -119,16 +113,3 @@ class JudgedPayments:
             self._archive.labels(since=period.since).sort("occurred_at", *_PLACE).unique("transaction_id", keep="last")
         )
         return latest.select("transaction_id", is_fraud=pl.col("label") == "fraud")
-
-    def _decisions(self, day: date) -> pl.DataFrame:
-        frames = [pl.DataFrame(schema=_DECISION_COLUMNS)]
-        for file in sorted(self._root.glob(f"{SCORES.name}/date={day}/*.parquet")):
-            try:
-                there = pl.read_parquet_schema(file)
-                # Decisions from before there were lists have no such column.
-                frames.append(pl.read_parquet(file, columns=[name for name in _DECISION_COLUMNS if name in there]))
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise RefusedError(
-                    "unreadable_archive", f"{file}: {error}; restore the file or move it away"
-                ) from error
-        return pl.concat(frames, how="diagonal")
