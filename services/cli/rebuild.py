@@ -1,8 +1,9 @@
 """`headrace rebuild`: refill the online state from the log or the archive."""
 
 import contextlib
+import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,14 +14,16 @@ import typer
 from services.cli.terminal import HOME, Home, console, errors, open_bus, progress_bar
 from services.features.archived import Archived
 from services.features.handlers import FeaturesHandler
-from services.features.rebuild import StateEmptiedError, log_batches
+from services.features.interactions import InteractionsHandler
+from services.features.rebuild import REBUILT, StateEmptiedError, history_batches, log_batches
 from services.features.rebuild import rebuild as refill
+from services.features.settings import FeaturesSettings
 from services.local.discovery import discover
 from services.local.errors import PlatformError
 from services.local.inspection import topic_sizes
 from services.training.archive import Archive
 from shared.bus.base import Bus
-from shared.contracts.topics import LABELS, TRANSACTIONS
+from shared.contracts.topics import Topic
 from shared.features.catalog.fraud import FRAUD
 from shared.features.engine import FeatureEngine
 from shared.features.tiles import LATENESS
@@ -61,6 +64,8 @@ _From = Annotated[
 def rebuild(home: Home = HOME, *, origin: _From = Origin.KAFKA) -> None:
     """Refill the state in Redis, when it was lost or when features look further back than before.
 
+    Shoppers' histories and profiles come from the log in any case.
+
     Services may run meanwhile: nothing is answered twice, and nothing counts twice.
     """
     with contextlib.closing(open_bus(home)) as bus, contextlib.closing(_open_state(home)) as store:
@@ -88,12 +93,17 @@ def _open_state(home: Path) -> Store:
 
 
 def _source(bus: Bus, home: Path, origin: Origin) -> _Source:
-    on_log = sum(size.records or 0 for size in topic_sizes(bus) if size.topic in {TRANSACTIONS, LABELS})
-    from_log = log_batches(bus, FutureBound(SystemClock(), ServiceSettings().future_max))
+    future = FutureBound(SystemClock(), ServiceSettings().future_max)
+    histories, windows = history_batches(bus, future), log_batches(bus, future)
     if origin is Origin.KAFKA:
-        return _Source(from_log, on_log)
+        return _Source(itertools.chain(histories, windows), _records(bus, REBUILT))
     archived = _archived(home)
-    return _Source(archived.batches(from_log), len(archived) + on_log)
+    records = len(archived) + _records(bus, REBUILT)
+    return _Source(itertools.chain(histories, archived.batches(windows)), records)
+
+
+def _records(bus: Bus, topics: Sequence[Topic]) -> int:
+    return sum(size.records or 0 for size in topic_sizes(bus) if size.topic in topics)
 
 
 def _archived(home: Path) -> Archived:
@@ -106,8 +116,9 @@ def _archived(home: Path) -> Archived:
 
 
 def _refilled(store: Store, source: _Source) -> Mapping[str, int]:
-    settings, engine = ServiceSettings(), FeatureEngine(FRAUD)
-    handler = FeaturesHandler(engine, store, SystemClock(), age_max=settings.state_age_max, lag_records=lambda: None)
+    settings, engine = FeaturesSettings(), FeatureEngine(FRAUD)
+    windows = FeaturesHandler(engine, store, SystemClock(), age_max=settings.state_age_max, lag_records=lambda: None)
+    histories = InteractionsHandler(store, kept_for=timedelta(days=settings.headrace_features_history_days))
     with progress_bar() as bar:
         task = bar.add_task("rebuild", total=max(1, source.records), told="")
 
@@ -115,6 +126,6 @@ def _refilled(store: Store, source: _Source) -> Mapping[str, int]:
             told = ", ".join(f"{count:,} {topic}" for topic, count in counts.items())
             bar.update(task, completed=sum(counts.values()), told=told)
 
-        counts = refill(handler, store, FRAUD, source.batches, show=show)
+        counts = refill(windows, histories, store, FRAUD, source.batches, show=show)
         bar.update(task, completed=max(1, source.records))
     return counts

@@ -28,6 +28,7 @@ from services.ingest.replay import ReplayError, ReplayPlan, ReplayProgress, Repl
 from services.ingest.replay import replay as run_replay
 from services.local.discovery import discover, url_variable
 from shared.files.event_file import FileError
+from shared.runtime.clock import SystemClock
 
 
 class TopicName(StrEnum):
@@ -36,6 +37,12 @@ class TopicName(StrEnum):
     TRANSACTIONS = "transactions"
     LABELS = "labels"
     INTERACTIONS = "interactions"
+    ITEMS = "items"
+    USERS = "users"
+
+
+_UNDATED = {TopicName.ITEMS, TopicName.USERS}
+"""What is known of them is so from now on, unless the file says otherwise."""
 
 
 _Topic = Annotated[TopicName, typer.Option(help="What the rows are.")]
@@ -83,7 +90,8 @@ def replay(  # noqa: PLR0913 - a command's parameters are its options
 ) -> None:
     """Feed FILE through ingest, in event-time order.
 
-    Interrupted, it goes on where it stopped when run again; repeating an event changes nothing.
+    Interrupted, it goes on where it stopped when run again; repeating an event changes nothing. Items and users need
+    no time: without one, what the file says is so from now on. An item's categories stand in one cell, as shoes|sale.
 
     Example: headrace replay payments.csv --map card_id=CUSTOMER --set currency=EUR --amount-unit major
     """
@@ -94,6 +102,7 @@ def replay(  # noqa: PLR0913 - a command's parameters are its options
             columns=pairs("--map", columns or []),
             constants=pairs("--set", constants or []),
             amount_unit=amount_unit.value,
+            undated_at=SystemClock().now() if topic in _UNDATED else None,
             since=since,
             until=until,
             fraud_column=fraud_column,

@@ -1,12 +1,15 @@
 """Wires the features service."""
 
+from datetime import timedelta
+
 from fastapi import FastAPI
 
 from services.features.handlers import FeaturesHandler
+from services.features.interactions import InteractionsHandler
 from services.features.progress import StateProgress
 from services.features.settings import FeaturesSettings
 from shared.bus.base import Bus
-from shared.contracts.topics import LABELS, TRANSACTIONS
+from shared.contracts.topics import INTERACTIONS, LABELS, TRANSACTIONS, USERS
 from shared.features.catalog.fraud import FRAUD
 from shared.features.engine import FeatureEngine
 from shared.runtime.clock import Clock
@@ -39,7 +42,26 @@ def build(settings: FeaturesSettings, bus: Bus, store: Store, clock: Clock) -> S
     return Service(
         name=SERVICE,
         app=FastAPI(title="Headrace features", description="Events in, feature vectors out."),
-        workers=(loop,),
+        workers=(loop, *_shoppers(settings, bus, store, clock)),
         checks={"store": lambda: None if store.reachable() else "Redis does not answer", "state": progress.problem},
         closers=(bus.close, store.close),
     )
+
+
+def _shoppers(settings: FeaturesSettings, bus: Bus, store: Store, clock: Clock) -> list[Loop]:
+    """Return a loop for interactions and one for users: no click waits while many users are imported."""
+    handler = InteractionsHandler(store, kept_for=timedelta(days=settings.headrace_features_history_days))
+    options = LoopOptions(records_max=settings.headrace_features_batch_records, future_max=settings.future_max)
+    return [
+        Loop(
+            service=SERVICE,
+            name=name,
+            bus=bus,
+            topics=[topic.name],
+            handler=handler,
+            clock=clock,
+            instance=settings.headrace_instance,
+            options=options,
+        )
+        for name, topic in (("histories", INTERACTIONS), ("profiles", USERS))
+    ]

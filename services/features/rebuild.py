@@ -5,17 +5,19 @@ meanwhile, and a rebuild that was interrupted is begun again. Nothing is answere
 """
 
 import contextlib
+import itertools
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from services.features.handlers import FeaturesHandler
+from services.features.interactions import InteractionsHandler
 from shared.bus.base import Bus, Record
 from shared.contracts import codec
 from shared.contracts.codec import BadRecordError
-from shared.contracts.events import DeadLetter
-from shared.contracts.topics import BY_NAME, LABELS, TRANSACTIONS
+from shared.contracts.events import DeadLetter, Label, Transaction
+from shared.contracts.topics import BY_NAME, INTERACTIONS, LABELS, TRANSACTIONS, USERS, Topic
 from shared.features.definitions import FeatureSet
 from shared.features.progress import PROGRESS_KEY, needed_hours, whole
 from shared.runtime.clock_skew import FutureBound
@@ -28,6 +30,9 @@ _SERVICE = "features"
 _WAIT_SECONDS = 0.2
 _WITNESS_LIFETIME = timedelta(days=7)
 
+WINDOWED: tuple[Topic, ...] = (TRANSACTIONS, LABELS)
+REBUILT: tuple[Topic, ...] = (*WINDOWED, USERS, INTERACTIONS)
+
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
@@ -37,7 +42,8 @@ class StateEmptiedError(Exception):
 
 
 def rebuild(
-    handler: FeaturesHandler,
+    windows: FeaturesHandler,
+    histories: InteractionsHandler,
     store: Store,
     feature_set: FeatureSet,
     batches: Iterator[Sequence[Delivery]],
@@ -46,6 +52,7 @@ def rebuild(
 ) -> Mapping[str, int]:
     """Apply `batches`, in the order of arrival, and declare the state whole; return how many records, by topic.
 
+    batches: of payments and labels, or of users and interactions.
     show: called after each batch with the counts so far.
 
     Raises:
@@ -54,9 +61,12 @@ def rebuild(
     # Something that goes when everything goes.
     witness = f"headrace:rebuild:{uuid.uuid4().hex}"
     store.set_if_absent(witness, b"1", expire_after=_WITNESS_LIFETIME)
-    counts: Counter[str] = Counter({TRANSACTIONS.name: 0, LABELS.name: 0})
+    counts: Counter[str] = Counter({topic.name: 0 for topic in REBUILT})
     for batch in batches:
-        handler.apply(batch)
+        if isinstance(batch[0].event, Transaction | Label):
+            windows.apply(batch)
+        else:
+            histories.restore(batch)
         counts.update(delivery.record.topic for delivery in batch)
         show(counts)
     if not store.replace_prefix(witness, prefix=b"1", replacement=b""):
@@ -65,13 +75,24 @@ def rebuild(
     return counts
 
 
-def log_batches(bus: Bus, future: FutureBound) -> Iterator[list[Delivery]]:
-    """Yield what the log holds, up to its end as of now at least, in the order in which it arrived.
+def history_batches(bus: Bus, future: FutureBound) -> Iterator[list[Delivery]]:
+    """Yield of every user the newest event that the log holds, and then its interactions: as `log_batches`."""
+    newest: dict[str, Delivery] = {}
+    for batch in log_batches(bus, future, (USERS,)):
+        newest.update((USERS.key_of(delivery.event), delivery) for delivery in batch)
+    users = iter(newest.values())
+    while batch := list(itertools.islice(users, RECORDS_AT_ONCE)):
+        yield batch
+    yield from log_batches(bus, future, (INTERACTIONS,))
+
+
+def log_batches(bus: Bus, future: FutureBound, topics: Sequence[Topic] = WINDOWED) -> Iterator[list[Delivery]]:
+    """Yield what the log holds of `topics`, up to its end as of now at least, in the order in which it arrived.
 
     Left out is what the service did not apply: what it set aside as dead letters, and what it would.
     """
-    set_aside = _set_aside(bus)
-    with contextlib.closing(bus.tail([TRANSACTIONS.name, LABELS.name], start="oldest", in_order=True)) as tail:
+    set_aside = _set_aside(bus, topics)
+    with contextlib.closing(bus.tail([topic.name for topic in topics], start="oldest", in_order=True)) as tail:
         while not tail.caught_up():
             records = tail.poll(wait_seconds=_WAIT_SECONDS, records_max=RECORDS_AT_ONCE)
             deliveries = [_delivery(record, future) for record in records if _place(record) not in set_aside]
@@ -79,8 +100,8 @@ def log_batches(bus: Bus, future: FutureBound) -> Iterator[list[Delivery]]:
                 yield batch
 
 
-def _set_aside(bus: Bus) -> set[Place]:
-    names = [TRANSACTIONS.dead_letter_name, LABELS.dead_letter_name]
+def _set_aside(bus: Bus, topics: Sequence[Topic]) -> set[Place]:
+    names = [topic.dead_letter_name for topic in topics]
     places: set[Place] = set()
     with contextlib.closing(bus.tail(names, start="oldest")) as tail:
         while not tail.caught_up():

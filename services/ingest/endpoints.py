@@ -1,4 +1,4 @@
-"""REST: one path for one event and one for a batch, for each kind of event that clients post."""
+"""REST: a path for one event and one for a batch, of each kind that clients post; a path for each item and user."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -8,10 +8,10 @@ from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 
 from services.ingest.intake import Intake
-from services.ingest.openapi import SCHEMAS, batch_operation, one_operation
+from services.ingest.openapi import SCHEMAS, batch_operation, delete_operation, one_operation, put_operation
 from shared.access.gate import Gate, caller_of
 from shared.intake.http import DescribedApi, body_of, json_answer, trace_id_of
-from shared.intake.posted import POSTED, Posted
+from shared.intake.posted import POSTED, PUT, Posted
 from shared.intake.problems import MalformedError
 
 _KEY_CHARACTERS_MAX = 255
@@ -37,6 +37,13 @@ def ingest_api(intake: Intake, gate: Gate, *, event_bytes_max: int, batch_bytes_
         many = _batch_endpoint(intake, gate, posted, batch_bytes_max)
         app.post(path, tags=["events"], status_code=202, **one_operation(posted))(one)
         app.post(f"{path}/batch", tags=["events"], status_code=202, **batch_operation(posted))(many)
+    for put in PUT:
+        # An id may have slashes.
+        path = f"/v1/{put.topic.name}/{{{put.topic.key}:path}}"
+        app.put(path, tags=["catalogue"], status_code=202, **put_operation(put))(
+            _put_endpoint(intake, put, event_bytes_max)
+        )
+        app.delete(path, tags=["catalogue"], status_code=202, **delete_operation(put))(_delete_endpoint(intake, put))
     return app
 
 
@@ -58,6 +65,23 @@ def _batch_endpoint(intake: Intake, gate: Gate, posted: Posted, bytes_max: int) 
         return json_answer(await intake.take_many(posted, body, trace_id=trace_id_of(request)), HTTPStatus.ACCEPTED)
 
     return take_many
+
+
+def _put_endpoint(intake: Intake, put: Posted, bytes_max: int) -> Endpoint:
+    async def put_one(request: Request) -> Response:
+        body = await body_of(request, bytes_max)
+        entry_id = request.path_params[put.topic.key]
+        return json_answer(await intake.put(put, entry_id, body, trace_id=trace_id_of(request)), HTTPStatus.ACCEPTED)
+
+    return put_one
+
+
+def _delete_endpoint(intake: Intake, put: Posted) -> Endpoint:
+    async def delete_one(request: Request) -> Response:
+        entry_id = request.path_params[put.topic.key]
+        return json_answer(await intake.delete(put, entry_id, trace_id=trace_id_of(request)), HTTPStatus.ACCEPTED)
+
+    return delete_one
 
 
 def _event_count(body: bytes) -> int:

@@ -14,7 +14,7 @@ from shared.contracts.topics import Topic
 from shared.intake.outbox import Outbox
 from shared.intake.posted import Posted
 from shared.intake.problems import IntakeError, NotTakenError
-from shared.intake.taking import Taken, take
+from shared.intake.taking import Taken, deletion, put, take
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.clock_skew import FutureBound
@@ -44,9 +44,19 @@ class Intake:
                 taken = take(posted, body, trace_id=trace_id, future=self.future)
             else:
                 taken = await asyncio.to_thread(self._take_under_key, posted, body, trace_id, idempotency_key)
-            await self._publish([taken.outgoing])
-        metrics.INGESTED.labels(posted.topic.name, "accepted").inc()
-        return Accepted(event_id=taken.event_id, trace_id=taken.trace_id)
+            return await self._accepted(posted.topic, taken)
+
+    async def put(self, posted: Posted, entry_id: str, body: bytes, *, trace_id: str | None) -> Accepted:
+        """Put what makes `body` the entry of that id on the log; raises IntakeError."""
+        async with self._measured(posted.topic):
+            taken = put(posted, entry_id, body, now=self.clock.now(), trace_id=trace_id, future=self.future)
+            return await self._accepted(posted.topic, taken)
+
+    async def delete(self, posted: Posted, entry_id: str, *, trace_id: str | None) -> Accepted:
+        """Put what deletes the entry of that id on the log; raises IntakeError."""
+        async with self._measured(posted.topic):
+            taken = deletion(posted, entry_id, now=self.clock.now(), trace_id=trace_id)
+            return await self._accepted(posted.topic, taken)
 
     async def take_many(self, posted: Posted, body: bytes, *, trace_id: str | None) -> BatchAnswer:
         """Put the good events of the batch in `body` on the log; raises IntakeError when it fails as a whole."""
@@ -65,6 +75,11 @@ class Intake:
             return self.idempotency_keys.settle(posted.topic, key, body, occurred_at)
 
         return take(posted, body, trace_id=trace_id, choose_id=choose_id, future=self.future)
+
+    async def _accepted(self, topic: Topic, taken: Taken) -> Accepted:
+        await self._publish([taken.outgoing])
+        metrics.INGESTED.labels(topic.name, "accepted").inc()
+        return Accepted(event_id=taken.event_id, trace_id=taken.trace_id)
 
     async def _publish(self, records: Sequence[Outgoing]) -> None:
         if problem := self.waiting_for():

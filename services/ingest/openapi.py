@@ -1,16 +1,16 @@
 """How ingest's paths are described: bodies and answers from the types that decode and encode them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from services.ingest.answers import Accepted, BatchAnswer
 from shared.intake.http import REFERENCE, TRACEPARENT, ErrorAnswer, described, reference
-from shared.intake.posted import POSTED, Posted
+from shared.intake.posted import POSTED, PUT, Posted
 
 _, _ANSWERS = msgspec.json.schema_components([Accepted, BatchAnswer, ErrorAnswer], ref_template=REFERENCE)
-SCHEMAS: dict[str, Any] = {name: schema for posted in POSTED for name, schema in posted.schemas.items()} | _ANSWERS
+SCHEMAS: dict[str, Any] = {name: schema for kind in (*POSTED, *PUT) for name, schema in kind.schemas.items()} | _ANSWERS
 
 _REFUSALS = {
     400: "Not JSON.",
@@ -52,8 +52,48 @@ def batch_operation(posted: Posted) -> dict[str, Any]:
     return _operation(summary, f"post_{name.lower()}_batch", body, BatchAnswer, [TRACEPARENT])
 
 
+def put_operation(put: Posted) -> dict[str, Any]:
+    """Return how the path of an item or a user is described that puts it."""
+    return _operation(
+        f"Tell all that is known of this {_name(put)} from now on",
+        f"put_{_name(put)}",
+        reference(put.event_type),
+        Accepted,
+        [_path_parameter(put), TRACEPARENT],
+        refusals={400, 413, 422, 503},
+    )
+
+
+def delete_operation(put: Posted) -> dict[str, Any]:
+    """Return how the path of an item or a user is described that deletes it."""
+    return _operation(
+        f"Delete this {_name(put)}, known or not",
+        f"delete_{_name(put)}",
+        None,
+        Accepted,
+        [_path_parameter(put), TRACEPARENT],
+        refusals={422, 503},
+    )
+
+
+def _name(put: Posted) -> str:
+    return put.topic.event.__name__.lower()
+
+
+def _path_parameter(put: Posted) -> dict[str, Any]:
+    key = put.topic.key
+    return {"name": key, "in": "path", "required": True, "schema": put.schema["properties"][key]}
+
+
 def _operation(
-    summary: str, operation_id: str, body: Mapping[str, Any], answer: type, parameters: list[dict[str, Any]]
+    summary: str,
+    operation_id: str,
+    body: Mapping[str, Any] | None,
+    answer: type,
+    parameters: list[dict[str, Any]],
+    *,
+    refusals: Collection[int] = frozenset(_REFUSALS),
 ) -> dict[str, Any]:
-    answers = {202: ("On the log.", answer)} | {status: (text, ErrorAnswer) for status, text in _REFUSALS.items()}
+    refused = {status: (text, ErrorAnswer) for status, text in _REFUSALS.items() if status in refusals}
+    answers = {202: ("On the log.", answer)} | refused
     return {"summary": summary, "operation_id": operation_id} | described(body, answers, parameters)

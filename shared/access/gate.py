@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from shared.access.keyring import Keyring
 from shared.access.keys import Key, new_key, presented
 from shared.access.rates import EventRates
-from shared.access.roles import Role, may, needed_role
+from shared.access.roles import Needed, Role, may, needed_role
 from shared.contracts.codec import EARLIEST
 from shared.intake.http import refusal
 from shared.intake.problems import AccessError, ForbiddenError, TooManyError, UnauthorizedError
@@ -123,7 +123,7 @@ def gate_for(settings: ServiceSettings, clock: Clock) -> Gate:
     )
 
 
-def guarded(app: ASGIApp, gate: Gate, roles_by_path: Mapping[str, Role | None]) -> ASGIApp:
+def guarded(app: ASGIApp, gate: Gate, roles_by_path: Mapping[str, Needed]) -> ASGIApp:
     """Return an app that admits every call before `app` sees it, so that no path can be forgotten.
 
     A path that `roles_by_path` does not list, itself or one above it, needs an admin. Whom it admitted the app learns
@@ -134,7 +134,8 @@ def guarded(app: ASGIApp, gate: Gate, roles_by_path: Mapping[str, Role | None]) 
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
             return
-        role = needed_role(roles_by_path, scope["path"])
+        # What is not HTTP has no method, and so counts as writing.
+        role = needed_role(roles_by_path, scope["path"], scope.get("method", ""))
         if role is not None:
             try:
                 caller = gate.admit(scope["headers"], role=role)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from shared.access.roles import Role, needed_role
+from shared.access.roles import Needed, Role, needed_role
 from shared.intake.http import REFERENCE, ErrorAnswer, reference
 
 _SCHEMES: dict[str, Any] = {
@@ -18,24 +18,25 @@ _, _SCHEMAS = msgspec.json.schema_components([ErrorAnswer], ref_template=REFEREN
 _RETRY_AFTER = {"description": "Seconds; absent where it can never be taken.", "schema": {"type": "integer"}}
 
 
-def with_access(document: dict[str, Any], roles_by_path: Mapping[str, Role | None]) -> dict[str, Any]:
+def with_access(document: dict[str, Any], roles_by_path: Mapping[str, Needed]) -> dict[str, Any]:
     """Return an OpenAPI document in which every operation tells how to show a key, and how it is refused."""
-    guarded = {path: role for path in document["paths"] if (role := needed_role(roles_by_path, path)) is not None}
-    if not guarded:
-        return document
-    components = document.get("components", {})
-    schemas = {**_SCHEMAS, **components.get("schemas", {})}
     paths = {
         path: {
-            method: _guarded(operation, guarded[path]) if path in guarded and "responses" in operation else operation
+            method: _guarded(operation, needed_role(roles_by_path, path, method.upper()))
             for method, operation in operations.items()
         }
         for path, operations in document["paths"].items()
     }
+    if paths == document["paths"]:
+        return document
+    components = document.get("components", {})
+    schemas = {**_SCHEMAS, **components.get("schemas", {})}
     return {**document, "paths": paths, "components": {**components, "schemas": schemas, "securitySchemes": _SCHEMES}}
 
 
-def _guarded(operation: dict[str, Any], role: Role) -> dict[str, Any]:
+def _guarded(operation: dict[str, Any], role: Role | None) -> dict[str, Any]:
+    if role is None or "responses" not in operation:
+        return operation
     refusals = {
         "401": _refusal("No API key, or none that is in force."),
         "403": _refusal(f"The key has not the role {role}."),

@@ -1,7 +1,8 @@
-"""Which role a path needs: one table for every service."""
+"""Which role a call needs: one table for every service."""
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Role(StrEnum):
@@ -9,10 +10,25 @@ class Role(StrEnum):
 
     SCORE = "score"
     LABEL = "label"
+    RECOMMEND = "recommend"
+    CATALOGUE = "catalogue"
     ADMIN = "admin"
 
 
-ROLES_BY_PATH: Mapping[str, Role | None] = {
+class ByMethod(NamedTuple):
+    """Roles of a path that one party reads and another writes; GET and HEAD read."""
+
+    reading: Role
+    writing: Role
+
+
+Needed = Role | ByMethod | None
+"""What a path needs; None: nothing, it is open to everyone."""
+
+_READING = frozenset({"GET", "HEAD"})
+_CATALOGUE = ByMethod(reading=Role.RECOMMEND, writing=Role.CATALOGUE)
+
+ROLES_BY_PATH: Mapping[str, Needed] = {
     "/health": None,
     "/metrics": None,
     "/docs": None,
@@ -22,18 +38,34 @@ ROLES_BY_PATH: Mapping[str, Role | None] = {
     "/v1/jobs": Role.SCORE,
     "/v2": Role.SCORE,
     "/v1/labels": Role.LABEL,
-    "/v1/interactions": Role.LABEL,
+    "/v1/interactions": Role.RECOMMEND,
+    "/v1/recommendations": Role.RECOMMEND,
+    "/v1/popular": Role.RECOMMEND,
+    "/v1/trending": Role.RECOMMEND,
+    "/v1/rank": Role.RECOMMEND,
+    "/v1/items": _CATALOGUE,
+    "/v1/users": _CATALOGUE,
 }
-"""A path stands for itself and all below it; None is open to everyone."""
+"""A path stands for itself and all below it."""
 
 
-def needed_role(roles_by_path: Mapping[str, Role | None], path: str) -> Role | None:
-    """Return the role that `path` needs, None where it is open: admin for a path that nobody listed."""
+def needed_role(roles_by_path: Mapping[str, Needed], path: str, method: str) -> Role | None:
+    """Return the role that a call needs, None where it is open: admin for a path that nobody listed.
+
+    method: of HTTP, in capitals.
+    """
+    needed = _listed(roles_by_path, path)
+    if isinstance(needed, ByMethod):
+        return needed.reading if method in _READING else needed.writing
+    return needed
+
+
+def _listed(roles_by_path: Mapping[str, Needed], path: str) -> Needed:
     if path in roles_by_path:
         return roles_by_path[path]
-    for listed, role in roles_by_path.items():
+    for listed, needed in roles_by_path.items():
         if path.startswith(listed) and path[len(listed)] == "/":
-            return role
+            return needed
     return Role.ADMIN
 
 

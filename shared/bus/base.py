@@ -6,6 +6,7 @@ its progress, or not at all.
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from shared.contracts.topics import Topic
@@ -14,6 +15,17 @@ RECORD_BYTES_MAX = 1_000_000
 """Largest record on an ordinary topic."""
 DEAD_LETTER_BYTES_MAX = 4_000_000
 """Largest record on a dead-letter topic: the rejected record in base64, and why."""
+
+Start = Literal["oldest", "newest"] | datetime
+"""Where a tail starts: at the oldest record, behind the newest, or at the first produced at or after a time."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def first_ms(start: datetime) -> int:
+    """Return the first millisecond since 1970 that is not before `start`; raises TypeError without a time zone."""
+    return max(0, -((_EPOCH - start) // _MILLISECOND))
 
 
 class BusUnavailableError(Exception):
@@ -197,8 +209,12 @@ class Bus(Protocol):
         """
         ...
 
-    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"], in_order: bool = False) -> Tail:
-        """Open a tail that starts at the oldest record, or behind the newest; in_order: as for `subscribe`."""
+    def tail(self, topics: Sequence[str], *, start: Start, in_order: bool = False) -> Tail:
+        """Open a tail; in_order: as for `subscribe`.
+
+        start: a time is looked up in each partition on its own. What stands behind the record found is returned, also
+            where it carries an earlier time; without such a record the tail starts behind the newest.
+        """
         ...
 
     def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:

@@ -9,9 +9,8 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Literal
 
-from shared.bus.base import FencedError, Outgoing, Record, Standing, TopicPartition
+from shared.bus.base import FencedError, Outgoing, Record, Standing, Start, TopicPartition, first_ms
 from shared.bus.ordering import first_turns, turns_of, whole_milliseconds
 from shared.contracts.topics import Topic
 
@@ -57,9 +56,7 @@ class MemoryBus:
     ) -> "MemorySubscription":
         return MemorySubscription(self, group, topics, instance, in_order=in_order)
 
-    def tail(
-        self, topics: Sequence[str], *, start: Literal["oldest", "newest"], in_order: bool = False
-    ) -> "MemoryTail":
+    def tail(self, topics: Sequence[str], *, start: Start, in_order: bool = False) -> "MemoryTail":
         return MemoryTail(self, topics, start, in_order=in_order)
 
     def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
@@ -207,15 +204,13 @@ class MemorySubscription:
 class MemoryTail:
     """Reads every partition on its own."""
 
-    def __init__(
-        self, bus: MemoryBus, topics: Sequence[str], start: Literal["oldest", "newest"], *, in_order: bool
-    ) -> None:
+    def __init__(self, bus: MemoryBus, topics: Sequence[str], start: Start, *, in_order: bool) -> None:
         self._bus = bus
         self._in_order = in_order
         with bus._changed:
-            ends = {place: len(bus._logs[place]) for place in bus._places(topics)}
-        self._ends_at_open = ends
-        self._positions = dict(ends) if start == "newest" else dict.fromkeys(ends, 0)
+            logs = {place: bus._logs[place] for place in bus._places(topics)}
+            self._ends_at_open = {place: len(log) for place, log in logs.items()}
+            self._positions = {place: _first(log, start) for place, log in logs.items()}
 
     def poll(self, *, wait_seconds: float, records_max: int = 10_000) -> list[Record]:
         changed = self._bus._changed
@@ -230,6 +225,16 @@ class MemoryTail:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _first(log: Sequence[Record], start: Start) -> int:
+    """Return the offset that a tail starts at."""
+    if start == "oldest":
+        return 0
+    if start == "newest":
+        return len(log)
+    since_ms = first_ms(start)
+    return next((record.offset for record in log if record.produced_ms >= since_ms), len(log))
 
 
 def _next(logs: Logs, positions: Positions, records_max: int) -> list[Record]:

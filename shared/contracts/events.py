@@ -52,18 +52,6 @@ class Transaction(Event, frozen=True, kw_only=True):
     attributes: Attributes = {}
 
 
-class Interaction(Event, frozen=True, kw_only=True):
-    """What a shopper did with an item."""
-
-    user_id: Identifier
-    item_id: Identifier
-    kind: Literal["view", "cart", "purchase", "like", "dislike"]
-    quantity: Annotated[int, Meta(ge=1, le=10**6)] = 1
-    session_id: Identifier | None = None
-    recommendation_id: Identifier | None = None
-    attributes: Attributes = {}
-
-
 class Label(Event, frozen=True, kw_only=True):
     """What a payment turned out to be; `occurred_at` is when that became known, often weeks after the payment."""
 
@@ -170,24 +158,6 @@ class ShadowScore(Event, frozen=True, kw_only=True):
     challenger_digest: Digest
     challenger_decision: Verdict
     challenger_score: Annotated[float, Meta(ge=0, le=1)] | None
-
-
-class ShownItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One item of an impression."""
-
-    item_id: Identifier
-    score: float
-    propensity: Annotated[float, Meta(gt=0, le=1, description="Probability of showing it in this place.")]
-
-
-class Impression(Event, frozen=True, kw_only=True):
-    """The items a shopper was shown."""
-
-    recommendation_id: Identifier
-    user_id: Identifier
-    items: list[ShownItem]
-    model_name: Identifier
-    model_version: Annotated[int, Meta(ge=0)]
 
 
 class DriftAlarm(Event, frozen=True, kw_only=True):

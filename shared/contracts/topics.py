@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
 
-from shared.contracts import events
+from shared.contracts import events, shopping
 from shared.contracts.events import Event
 
 DEAD_LETTER_SUFFIX = ".dlq"
@@ -21,6 +21,7 @@ class Topic:
     key: path of the event's field that keys the record, so that one entity's events keep their order.
     ordered_by_entity: spread over partitions; otherwise one partition keeps one order for all.
     retention: None keeps records for ever.
+    compacted: of each key only the newest record is sure to stay.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Topic:
     read_by: tuple[str, ...]
     retention: timedelta | None
     ordered_by_entity: bool = True
+    compacted: bool = False
 
     def key_of(self, event: Event) -> str:
         """Return the key that `event` must travel under."""
@@ -45,7 +47,11 @@ _QUARTER = timedelta(days=92)
 _MONTH = timedelta(days=31)
 
 TRANSACTIONS = Topic("transactions", events.Transaction, "card_id", ("ingest", "scoring"), ("features",), _QUARTER)
-INTERACTIONS = Topic("interactions", events.Interaction, "user_id", ("ingest",), (), _QUARTER)
+INTERACTIONS = Topic(
+    "interactions", shopping.Interaction, "user_id", ("ingest",), ("features", "scoring", "training", "drift"), _QUARTER
+)
+ITEMS = Topic("items", shopping.Item, "item_id", ("ingest",), ("scoring", "training"), None, compacted=True)
+USERS = Topic("users", shopping.User, "user_id", ("ingest",), ("features", "training"), None, compacted=True)
 LABELS = Topic("labels", events.Label, "card_id", ("ingest",), ("features", "training", "drift"), _QUARTER)
 FEATURES = Topic(
     "features",
@@ -57,7 +63,9 @@ FEATURES = Topic(
 )
 SCORES = Topic("scores", events.Decision, "card_id", ("scoring",), ("training", "drift"), _QUARTER)
 SHADOWS = Topic("shadows", events.ShadowScore, "card_id", ("scoring",), ("training",), _QUARTER)
-IMPRESSIONS = Topic("impressions", events.Impression, "user_id", (), (), _QUARTER)
+IMPRESSIONS = Topic(
+    "impressions", shopping.Impression, "user_id", ("scoring",), ("scoring", "training", "drift"), _QUARTER
+)
 DRIFT = Topic("drift", events.DriftAlarm, "model_name", ("drift",), (), None, ordered_by_entity=False)
 RETRAINING = Topic(
     "retraining",
@@ -83,6 +91,8 @@ LISTS = Topic("lists", events.ListEvent, "value", ("cli",), ("scoring",), None, 
 TOPICS: tuple[Topic, ...] = (
     TRANSACTIONS,
     INTERACTIONS,
+    ITEMS,
+    USERS,
     LABELS,
     FEATURES,
     SCORES,

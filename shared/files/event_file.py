@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from shared.contracts.topics import INTERACTIONS, LABELS, TRANSACTIONS, Topic
+from shared.contracts.topics import INTERACTIONS, ITEMS, LABELS, TRANSACTIONS, USERS, Topic
 
-TOPICS: dict[str, Topic] = {topic.name: topic for topic in (TRANSACTIONS, LABELS, INTERACTIONS)}
+TOPICS: dict[str, Topic] = {topic.name: topic for topic in (TRANSACTIONS, LABELS, INTERACTIONS, ITEMS, USERS)}
 
 
 class FileError(Exception):
@@ -22,6 +22,7 @@ class EventFile:
     columns: event field → column; `attributes.NAME` makes an attribute. A column named as a field needs no entry.
     constants: event field → value, the same for every row.
     amount_unit: of the amount column; "major" is 19.99 where "minor" is 1999.
+    undated_at: event time of a file, or of a row of JSON Lines, that tells none; without it there must be one.
     since, until: event-time range, the end not included.
     fraud_column: where given, every payment is followed by its label, `label_delay` later, in event-time order.
     labels_after_end: yield also the labels that fall behind the last payment, or behind `until`.
@@ -29,10 +30,11 @@ class EventFile:
     """
 
     file: Path
-    topic: Literal["transactions", "labels", "interactions"] = "transactions"
+    topic: Literal["transactions", "labels", "interactions", "items", "users"] = "transactions"
     columns: dict[str, str] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
     amount_unit: Literal["minor", "major"] = "minor"
+    undated_at: datetime | None = None
     since: datetime | None = None
     until: datetime | None = None
     fraud_column: str | None = None
@@ -54,7 +56,10 @@ class EventFile:
             raise FileError(f"unknown amount unit {self.amount_unit!r}; choose minor or major")
         if self.label_delay < timedelta():
             raise FileError("the label delay is not negative")
-        if any(limit is not None and limit.tzinfo is None for limit in (self.since, self.until)):
-            raise FileError("since and until need a time zone, for example datetime(2026, 1, 31, tzinfo=UTC)")
+        times = (self.since, self.until, self.undated_at)
+        if any(time is not None and time.tzinfo is None for time in times):
+            raise FileError(
+                "since, until and undated_at need a time zone, for example datetime(2026, 1, 31, tzinfo=UTC)"
+            )
         if both := self.columns.keys() & self.constants.keys():
             raise FileError(f"{', '.join(sorted(both))}: give a column or a constant, not both")

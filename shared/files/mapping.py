@@ -1,7 +1,7 @@
 """Rows of a file to events."""
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,9 +47,12 @@ class RowMapping:
             FileError: a field or a column does not exist, or a required field has no source.
         """
         self._converters = _converters(file)
-        sources = {name: name for name in self._converters if columns is None or name in columns} | file.columns
+        named = {name: name for name in self._converters if columns is None or name in columns}
+        attributes = {name: name for name in columns or () if name.startswith(_ATTRIBUTE_PREFIX)}
+        sources = named | attributes | file.columns
         self._sources = {name: column for name, column in sources.items() if name not in file.constants}
         self._fraud_column = file.fraud_column
+        self._undated_at = file.undated_at
         self._major = file.topic == "transactions" and file.amount_unit == "major"
         _check(file, self._sources, columns, known=self._converters)
         self._constants = {name: self._converted(name, text) for name, text in file.constants.items()}
@@ -63,6 +66,8 @@ class RowMapping:
     def occurred_at(self, row: Row) -> datetime:
         """Return the row's event time, in UTC; raises RowError."""
         value = self._constants.get("occurred_at") or row.get(self._sources.get("occurred_at", ""))
+        if is_empty(value) and self._undated_at is not None:
+            return self._undated_at.astimezone(UTC)
         if is_empty(value):
             raise RowError("missing_field", "the row has no event time", field="occurred_at")
         return self._cell(instant, value, "occurred_at")
@@ -116,7 +121,8 @@ def _check(
     if absent := [column for column in wanted if column not in columns]:
         raise FileError(f"{file.file.name} has no column {absent[0]!r}; it has: {', '.join(columns)}")
     required = {field.name for field in msgspec.structs.fields(TOPICS[file.topic].event) if field.required}
-    if missing := sorted(required - _FILLED_IN - sources.keys() - file.constants.keys()):
+    filled_in = _FILLED_IN if file.undated_at is None else _FILLED_IN | {"occurred_at"}
+    if missing := sorted(required - filled_in - sources.keys() - file.constants.keys()):
         raise FileError(
             f"nothing makes {', '.join(missing)}: name a column (map {missing[0]}=COLUMN) or give a value for "
             f"every row (set {missing[0]}=VALUE); {file.file.name} has: {', '.join(columns)}"

@@ -48,12 +48,10 @@ def minor_units(value: Any, currency: str) -> int:
 
 def is_fraud(value: Any) -> bool:
     """Read a fraud flag: 1/0, true/false, yes/no, fraud/genuine."""
-    text = _text(value).lower()
-    if text in {"1", "true", "yes", "fraud"}:
-        return True
-    if text in {"0", "false", "no", "genuine"}:
-        return False
-    raise CellError(f"{value!r} is not a fraud flag; 1 and 0, true and false, fraud and genuine are")
+    flag = _flag(value, yes="fraud", no="genuine")
+    if flag is None:
+        raise CellError(f"{value!r} is not a fraud flag; 1 and 0, true and false, fraud and genuine are")
+    return flag
 
 
 def is_empty(value: Any) -> bool:
@@ -63,18 +61,15 @@ def is_empty(value: Any) -> bool:
 
 def converter(field_type: inspect.Type) -> Convert:
     """Return the function that makes a cell fit a field of `field_type`."""
-    match _without_wrapping(field_type):
-        case inspect.DateTimeType():
-            return instant
-        case inspect.IntType() | inspect.LiteralType(values=(int(), *_)):
+    bare = _without_wrapping(field_type)
+    match bare:
+        case inspect.LiteralType(values=(int(), *_)):
             return _integer
         case inspect.StrType(pattern="^[0-9]{4}$"):
             # A merchant category code that was read as a number has lost its leading zeros.
             return lambda value: _text(value).zfill(4)
-        case inspect.DictType():
-            return _attributes
         case _:
-            return _text
+            return _CONVERTERS.get(type(bare), _text)
 
 
 def _without_wrapping(field_type: inspect.Type) -> inspect.Type:
@@ -104,6 +99,28 @@ def _attributes(value: Any) -> Any:
     return {name: inner for name, inner in value.items() if inner is not None}
 
 
+def _texts(value: Any) -> list[str]:
+    """Return a list of texts, from one or from a text in which `|` stands between them."""
+    several = value.split("|") if isinstance(value, str) else value
+    if not isinstance(several, list):
+        raise CellError(f"{value!r} is not a list; write one as one|two|three")
+    return [_text(text).strip() for text in several]
+
+
+def _truth(value: Any) -> bool:
+    truth = _flag(value, yes="y", no="n")
+    if truth is None:
+        raise CellError(f"{value!r} is neither true nor false; 1 and 0, yes and no are understood as well")
+    return truth
+
+
+def _flag(value: Any, *, yes: str, no: str) -> bool | None:
+    text = _text(value).lower()
+    if text in {"1", "true", "yes", yes}:
+        return True
+    return False if text in {"0", "false", "no", no} else None
+
+
 def _integer(value: Any) -> int:
     try:
         number = Decimal(str(value))
@@ -120,3 +137,12 @@ def _text(value: Any) -> str:
         # An identifier column with gaps comes as floating point from most tools.
         return str(int(value))
     return str(value)
+
+
+_CONVERTERS: dict[type[inspect.Type], Convert] = {
+    inspect.DateTimeType: instant,
+    inspect.IntType: _integer,
+    inspect.BoolType: _truth,
+    inspect.DictType: _attributes,
+    inspect.ListType: _texts,
+}

@@ -51,15 +51,15 @@ class DescribedApi(FastAPI):
 
 
 def described(
-    body: Mapping[str, Any], answers: Mapping[int, tuple[str, type]], parameters: list[dict[str, Any]]
+    body: Mapping[str, Any] | None, answers: Mapping[int, tuple[str, type]], parameters: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return how an operation is described to FastAPI: its JSON body, and by status what it answers."""
+    """Return how an operation is described to FastAPI: its JSON body, if any, and by status what it answers."""
+    request: dict[str, Any] = {"parameters": parameters}
+    if body is not None:
+        request["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return {
         "responses": {status: _response(text, answer) for status, (text, answer) in answers.items()},
-        "openapi_extra": {
-            "parameters": parameters,
-            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        },
+        "openapi_extra": request,
     }
 
 

@@ -1,7 +1,7 @@
-"""Events as clients post them: derived from the contracts, with the envelope's fields optional."""
+"""Events as clients post or put them: derived from the contracts, with what the sender may leave out optional."""
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,22 +11,25 @@ from msgspec import UNSET, Struct, UnsetType
 
 from shared.contracts.events import Event
 from shared.contracts.ids import derived_event_id
-from shared.contracts.topics import INTERACTIONS, LABELS, TRANSACTIONS, Topic
+from shared.contracts.topics import INTERACTIONS, ITEMS, LABELS, TRANSACTIONS, USERS, Topic
 
 # What makes two posts the same event when the client gives no id.
 _NATURAL_KEYS: dict[str, tuple[str, ...]] = {
     TRANSACTIONS.name: ("transaction_id",),
     LABELS.name: ("transaction_id", "source", "occurred_at", "label"),
     INTERACTIONS.name: ("user_id", "item_id", "kind", "session_id", "occurred_at"),
+    ITEMS.name: ("item_id", "occurred_at"),
+    USERS.name: ("user_id", "occurred_at"),
 }
+_FILLED_IN = frozenset({"event_id", "trace_id"})
 
 
 @dataclass(frozen=True)
 class Posted:
-    """One kind of event that clients post.
+    """One kind of event that clients post or put.
 
-    event_type: the event with `event_id`, `schema_version` and `trace_id` optional; its fields stand in the
-        event's order, so that once filled it encodes to the event's own bytes.
+    event_type: the event with `event_id`, `schema_version` and `trace_id` optional, and where it is put what the path
+        and the clock tell; its fields stand in the event's order, so that once filled it encodes to the event's bytes.
     schemas: JSON Schemas by name, `event_type`'s among them, that refer to each other as OpenAPI components.
     """
 
@@ -53,10 +56,10 @@ def _word(value: str | datetime | None) -> str:
     return value or ""
 
 
-def _posted(topic: Topic) -> Posted:
+def _posted(topic: Topic, name: str, optional: Collection[str]) -> Posted:
     event_type = msgspec.defstruct(
-        f"Posted{topic.event.__name__}",
-        list(_fields(topic.event)),
+        name + topic.event.__name__,
+        list(_fields(topic.event, optional)),
         kw_only=True,
         forbid_unknown_fields=True,
         namespace={"__doc__": topic.event.__doc__},
@@ -65,10 +68,10 @@ def _posted(topic: Topic) -> Posted:
     return Posted(topic, event_type, msgspec.json.Decoder(event_type), schemas)
 
 
-def _fields(event: type[Event]) -> typing.Iterator[tuple[str, Any, Any]]:
+def _fields(event: type[Event], optional: Collection[str]) -> typing.Iterator[tuple[str, Any, Any]]:
     types = typing.get_type_hints(event, include_extras=True)
     for field in msgspec.structs.fields(event):
-        if field.name in {"event_id", "trace_id"}:
+        if field.name in optional:
             yield field.name, types[field.name] | UnsetType, UNSET
         elif field.default_factory is not msgspec.NODEFAULT:
             yield field.name, types[field.name], msgspec.field(default_factory=field.default_factory)
@@ -78,4 +81,10 @@ def _fields(event: type[Event]) -> typing.Iterator[tuple[str, Any, Any]]:
             yield field.name, types[field.name], msgspec.NODEFAULT
 
 
-POSTED: tuple[Posted, ...] = tuple(map(_posted, (TRANSACTIONS, LABELS, INTERACTIONS)))
+POSTED: tuple[Posted, ...] = tuple(
+    _posted(topic, "Posted", _FILLED_IN) for topic in (TRANSACTIONS, LABELS, INTERACTIONS, ITEMS, USERS)
+)
+PUT: tuple[Posted, ...] = tuple(
+    _posted(topic, "Put", {*_FILLED_IN, "occurred_at", topic.key}) for topic in (ITEMS, USERS)
+)
+"""What stands under a path of its own, replaced or deleted there."""

@@ -42,6 +42,12 @@ class InvalidEventError(IntakeError):
     status = 422
 
 
+class NotFoundError(IntakeError):
+    """Nobody knows what was asked about."""
+
+    status = 404
+
+
 class TooLargeError(IntakeError):
     """More bytes than one request may have."""
 

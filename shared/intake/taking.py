@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from shared.bus.base import Outgoing
 from shared.contracts.codec import EARLIEST, LATEST
+from shared.contracts.fields import Identifier
 from shared.contracts.ids import new_trace_id
 from shared.intake.posted import Posted
 from shared.intake.problems import InvalidEventError, MalformedError
@@ -47,7 +48,52 @@ def take(
         InvalidEventError: a field is missing, unknown or wrong, or the event is dated too far ahead.
         Whatever `choose_id` raises.
     """
-    event = _decoded(posted, body)
+    return _taken(posted, _decoded(posted, body), trace_id=trace_id, choose_id=choose_id, future=future)
+
+
+def put(
+    put: Posted,
+    entry_id: str,
+    body: bytes,
+    *,
+    now: datetime,
+    trace_id: str | None = None,
+    future: FutureBound | None = None,
+) -> Taken:
+    """Return the event that makes `body` the entry of that id; raises as `take`.
+
+    now: when it is so, where the body does not say. trace_id, future: as for `take`.
+    """
+    event = _decoded(put, body)
+    key, said = put.topic.key, getattr(event, put.topic.key)
+    if said is not UNSET and said != entry_id:
+        raise InvalidEventError(
+            "other_id",
+            f"the path is that of {entry_id!r}, the body is about {said!r}",
+            field=key,
+            hint=f"Leave {key} out of the body, or send it to the path of its own.",
+        )
+    setattr(event, key, _identifier(entry_id, key))
+    if event.occurred_at is UNSET:
+        event.occurred_at = now
+    return _taken(put, event, trace_id=trace_id, choose_id=None, future=future)
+
+
+def deletion(put: Posted, entry_id: str, *, now: datetime, trace_id: str | None = None) -> Taken:
+    """Return the event that deletes the entry of that id as of `now`; raises InvalidEventError for what is no id."""
+    key = put.topic.key
+    event = put.event_type(**{key: _identifier(entry_id, key), "occurred_at": now, "is_deleted": True})
+    return _taken(put, event, trace_id=trace_id, choose_id=None, future=None)
+
+
+def _taken(
+    posted: Posted,
+    event: Any,
+    *,
+    trace_id: str | None,
+    choose_id: Callable[[datetime], str] | None,
+    future: FutureBound | None,
+) -> Taken:
     event.occurred_at = _in_range(event.occurred_at, future)
     if event.trace_id is UNSET:
         event.trace_id = trace_id or new_trace_id()
@@ -56,6 +102,14 @@ def take(
     topic = posted.topic
     outgoing = Outgoing(topic.name, topic.key_of(event).encode(), _encoder.encode(event))
     return Taken(event.event_id, event.trace_id, outgoing)
+
+
+def _identifier(text: str, field: str) -> str:
+    try:
+        return msgspec.convert(text, Identifier)
+    except msgspec.ValidationError as error:
+        hint = "Send 1 to 128 characters in the path, percent-encoded, no control character among them."
+        raise InvalidEventError("invalid_field", str(error), field=field, hint=hint) from error
 
 
 def _decoded(posted: Posted, body: bytes | msgspec.Raw) -> Any:

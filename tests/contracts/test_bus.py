@@ -1,10 +1,11 @@
 """What every event log must do; run against each adapter."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.bus.base import RECORD_BYTES_MAX, Bus, FencedError, Outgoing, TopicPartition
+from shared.bus.base import RECORD_BYTES_MAX, Bus, FencedError, Outgoing, TopicPartition, first_ms
 from shared.contracts.topics import Topic
 from tests.contracts.reading import (
     PARTITIONS,
@@ -16,6 +17,8 @@ from tests.contracts.reading import (
     values,
     write,
 )
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 def test_creating_topics_twice_changes_nothing(bus: Bus, source: Topic) -> None:
@@ -157,6 +160,46 @@ def test_a_tail_from_the_newest_sees_only_what_comes_after(bus: Bus, source: Top
     assert tail.caught_up()
     write(bus, source, 3, first=5)
     assert values(read(tail, 3)) == [5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("after", "seen"),
+    [
+        (timedelta(days=-30_000), [0, 1, 2, 3]),
+        (timedelta(microseconds=-1), [2, 3]),
+        (timedelta(), [2, 3]),
+        (timedelta(microseconds=1), [3]),
+        (timedelta(seconds=1), []),
+    ],
+)
+def test_a_tail_from_a_time_sees_what_was_produced_from_then_on(
+    bus: Bus, source: Topic, after: timedelta, seen: list[int]
+) -> None:
+    """However late it starts, it goes on with whatever is written from now on."""
+    written_at(
+        bus,
+        source,
+        [NOON - timedelta(days=1), NOON - timedelta(milliseconds=1), NOON, NOON + timedelta(milliseconds=1)],
+    )
+    tail = bus.tail([source.name], start=NOON + after)
+    write(bus, source, 3, first=4)
+    assert values(read(tail, len(seen) + 3)) == [*seen, 4, 5, 6]
+
+
+def test_a_tail_from_a_time_is_caught_up_once_it_has_what_stood_there(bus: Bus, source: Topic) -> None:
+    written_at(bus, source, [NOON - timedelta(hours=1), NOON])
+    tail = bus.tail([source.name], start=NOON)
+    assert not tail.caught_up()
+    read(tail, 1)
+    assert tail.caught_up()
+    assert bus.tail([source.name], start=NOON + timedelta(hours=1)).caught_up()
+
+
+def written_at(bus: Bus, topic: Topic, times: list[datetime]) -> None:
+    """Write one record at each of `times`, over all partitions; its value is its place among them."""
+    publisher = bus.publisher()
+    for n, time in enumerate(times):
+        publisher.send(Outgoing(topic.name, f"k{n}".encode(), str(n).encode(), first_ms(time))).result(timeout=30)
 
 
 def test_an_answer_carries_the_time_its_source_was_produced(bus: Bus, source: Topic, sink: Topic) -> None:

@@ -29,6 +29,8 @@ from shared.runtime.service import Service, http_server
 from shared.runtime.settings import ServiceSettings
 from shared.store.memory import MemoryStore
 from tests.unit.ingest.serving import await_ready
+from tests.unit.scoring.recommendations.recommending_scene import announce
+from tests.unit.scoring.recommendations.recommending_scene import register as register_recommender
 from tests.unit.scoring.scoring_scene import promote, register
 
 REQUESTS = 12
@@ -40,9 +42,21 @@ CHECKED = CHECKS.get_by_names(
 
 
 EXPECTED = {
-    "ingest": {"POST /v1/transactions", "POST /v1/labels/batch", "GET /metrics"},
+    "ingest": {"POST /v1/transactions", "POST /v1/labels/batch", "PUT /v1/items/{item_id}", "GET /metrics"},
     "features": {"GET /health/ready", "GET /metrics"},
-    "scoring": {"POST /v1/score", "POST /v1/score/batch", "POST /v1/jobs", "GET /v2", "POST /v2/models/{model}/infer"},
+    "scoring": {
+        "POST /v1/score",
+        "POST /v1/score/batch",
+        "POST /v1/jobs",
+        "GET /v2",
+        "POST /v2/models/{model}/infer",
+        "GET /v1/recommendations/{user_id}",
+        "POST /v1/recommendations",
+        "GET /v1/items/{item_id}/similar",
+        "GET /v1/popular",
+        "GET /v1/trending",
+        "POST /v1/rank",
+    },
 }
 """Some of the operations that each service must have."""
 
@@ -63,6 +77,7 @@ def scoring(home: Path) -> tuple[Service, ServiceSettings]:
     bus, clock = MemoryBus(partitions=1), SystemClock()
     bus.create_topics(TOPICS)
     promote(bus, register(Packages(home / "models"), 1))
+    announce(bus, "promoted", register_recommender(home))
     # Near-repeated payments are what is sent here, and slowing them down is not what is asked about.
     configured = ScoringSettings(headrace_home=home, headrace_scoring_probing_delay_seconds_max=0.0)
     return build_scoring(configured, bus, MemoryStore(clock), clock), configured

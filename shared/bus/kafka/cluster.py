@@ -1,13 +1,13 @@
 """A Kafka cluster: its topics, and the clients opened on it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import kafka
 import kafka.errors
 from kafka.admin import NewTopic
 
-from shared.bus.base import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, TopicPartition
+from shared.bus.base import DEAD_LETTER_BYTES_MAX, RECORD_BYTES_MAX, Start, TopicPartition
 from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, partitions_of, translated
 from shared.bus.kafka.fetching import Fetching
 from shared.bus.kafka.publisher import KafkaPublisher
@@ -45,9 +45,10 @@ class KafkaBus:
         for topic in topics:
             retention_ms = -1 if topic.retention is None else int(topic.retention.total_seconds() * 1000)
             base = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
+            cleanup = {"cleanup.policy": "compact"} if topic.compacted else {}
             count = self._partitions if topic.ordered_by_entity else 1
             wanted[topic.name] = NewTopic(
-                topic.name, count, -1, topic_configs=base | {"max.message.bytes": str(RECORD_BYTES_MAX * 2)}
+                topic.name, count, -1, topic_configs=base | cleanup | {"max.message.bytes": str(RECORD_BYTES_MAX * 2)}
             )
             if topic.read_by:
                 configs = base | {"max.message.bytes": str(DEAD_LETTER_BYTES_MAX)}
@@ -86,7 +87,7 @@ class KafkaBus:
         fetching = Fetching.ordered() if in_order else Fetching.gathering(gather_seconds)
         return self._remember(KafkaSubscription(self._connection(), group, topics, instance, fetching))
 
-    def tail(self, topics: Sequence[str], *, start: Literal["oldest", "newest"], in_order: bool = False) -> "KafkaTail":
+    def tail(self, topics: Sequence[str], *, start: Start, in_order: bool = False) -> "KafkaTail":
         return self._remember(KafkaTail(self._connection(), topics, start, in_order=in_order))
 
     def group_lag(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import kafka
 
-from shared.bus.base import BusUnavailableError, Record
+from shared.bus.base import BusUnavailableError, Record, Start, first_ms
 from shared.bus.kafka.connection import partitions_of, records_of, translated
 from shared.bus.kafka.fetching import ORDERED_FETCH_BYTES_MAX, WAIT_STEP_SECONDS, fetch, have_more
 from shared.bus.ordering import FetchedRecords
@@ -18,9 +18,7 @@ FETCH_BYTES_MAX = 4 * 1024 * 1024
 class KafkaTail:
     """A consumer without a group, over every partition."""
 
-    def __init__(
-        self, connection: dict[str, Any], topics: Sequence[str], start: Literal["oldest", "newest"], *, in_order: bool
-    ) -> None:
+    def __init__(self, connection: dict[str, Any], topics: Sequence[str], start: Start, *, in_order: bool) -> None:
         self.closed = False
         self._fetched = FetchedRecords(in_order=in_order)
         self._consumer: Any = translated(
@@ -69,15 +67,17 @@ class KafkaTail:
         held = self._fetched.next_offset(place)
         return translated(lambda: int(self._consumer.position(place))) if held is None else held
 
-    def _assign(self, topics: Sequence[str], start: Literal["oldest", "newest"]) -> dict[Any, int]:
+    def _assign(self, topics: Sequence[str], start: Start) -> dict[Any, int]:
         """Take every partition; return where each ends now."""
         places = partitions_of(self._consumer, topics)
         self._consumer.assign(places)
         self._fetched.own(places)
         ends: dict[Any, int] = self._consumer.end_offsets(places)
+        if start == "oldest":
+            self._consumer.seek_to_beginning(*places)
+            return ends
+        found = {} if start == "newest" else self._consumer.offsets_for_times(dict.fromkeys(places, first_ms(start)))
         for place, end in ends.items():
-            if start == "newest":
-                self._consumer.seek(place, end)
-            else:
-                self._consumer.seek_to_beginning(place)
+            first = found.get(place)
+            self._consumer.seek(place, end if first is None else first.offset)
         return ends

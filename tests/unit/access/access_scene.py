@@ -26,7 +26,7 @@ class Scene:
         self.gate = Gate(Keyring(self.path, self.clock), keys_required=keys_required)
         app = FastAPI(docs_url=None, openapi_url=None)
 
-        @app.api_route("/{path:path}", methods=["GET", "POST"])
+        @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
         async def answer(request: Request) -> str:
             state: Mapping[str, object] = request.scope.get("state", {})
             return caller_of(request.scope).name if "caller" in state else "nobody in particular"
@@ -48,13 +48,15 @@ class Scene:
         """Let so much time pass that a changed file is noticed."""
         self.clock.advance(timedelta(seconds=LOOK_SECONDS))
 
-    def call(self, path: str, key: str | None = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    def call(
+        self, path: str, key: str | None = None, headers: Mapping[str, str] | None = None, *, method: str = "POST"
+    ) -> httpx.Response:
         sent = {"Authorization": f"Bearer {key}"} if key else dict(headers or {})
-        return asyncio.run(self._call(path, sent))
+        return asyncio.run(self._call(method, path, sent))
 
-    async def _call(self, path: str, headers: Mapping[str, str]) -> httpx.Response:
+    async def _call(self, method: str, path: str, headers: Mapping[str, str]) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
             # Any byte may stand in a header, and a caller may send it.
             sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-            return await client.post(path, headers=sent)
+            return await client.request(method, path, headers=sent)

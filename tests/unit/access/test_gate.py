@@ -9,7 +9,9 @@ from shared.access.roles import Role
 from tests.unit.access.access_scene import Scene
 
 SCORING = ["/v1/score", "/v1/score/batch", "/v1/transactions", "/v1/transactions/batch", "/v2/models/fraud/infer"]
-LABELLING = ["/v1/labels", "/v1/labels/batch", "/v1/interactions"]
+LABELLING = ["/v1/labels", "/v1/labels/batch"]
+RECOMMENDING = ["/v1/interactions", "/v1/recommendations", "/v1/rank", "/v1/popular", "/v1/trending"]
+CATALOGUING = ["/v1/items", "/v1/items/batch", "/v1/users", "/v1/items/i1", "/v1/users/u1"]
 ADMINISTERING = ["/v1/policies", "/", "/v1/scoreboard", "/redoc"]
 OPEN = ["/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"]
 
@@ -22,9 +24,11 @@ def scene(tmp_path: Path) -> Scene:
 @pytest.mark.parametrize(
     ("role", "open_to_it", "closed_to_it"),
     [
-        (Role.SCORE, SCORING, [*LABELLING, *ADMINISTERING]),
-        (Role.LABEL, LABELLING, [*SCORING, *ADMINISTERING]),
-        (Role.ADMIN, [*SCORING, *LABELLING, *ADMINISTERING], []),
+        (Role.SCORE, SCORING, [*LABELLING, *RECOMMENDING, *CATALOGUING, *ADMINISTERING]),
+        (Role.LABEL, LABELLING, [*SCORING, *RECOMMENDING, *CATALOGUING, *ADMINISTERING]),
+        (Role.RECOMMEND, RECOMMENDING, [*SCORING, *LABELLING, *CATALOGUING, *ADMINISTERING]),
+        (Role.CATALOGUE, CATALOGUING, [*SCORING, *LABELLING, *RECOMMENDING, *ADMINISTERING]),
+        (Role.ADMIN, [*SCORING, *LABELLING, *RECOMMENDING, *CATALOGUING, *ADMINISTERING], []),
     ],
 )
 def test_a_role_opens_its_paths_and_no_other(
@@ -35,6 +39,16 @@ def test_a_role_opens_its_paths_and_no_other(
         [*open_to_it, *OPEN], 200
     )
     assert {path: scene.call(path, key).status_code for path in closed_to_it} == dict.fromkeys(closed_to_it, 403)
+
+
+@pytest.mark.parametrize("path", CATALOGUING)
+def test_the_catalogue_is_read_by_one_role_and_written_by_another(scene: Scene, path: str) -> None:
+    reader, writer = scene.add_key(Role.RECOMMEND), scene.add_key(Role.CATALOGUE)
+    reading, writing = ["GET", "HEAD"], ["PUT", "POST", "DELETE", "OPTIONS", "FIND"]
+    assert {scene.call(path, reader, method=method).status_code for method in writing} == {403}
+    assert {scene.call(path, writer, method=method).status_code for method in reading} == {403}
+    assert scene.call(path, reader, method="GET").status_code == 200
+    assert scene.call(path, writer, method="DELETE").status_code == 200
 
 
 def test_who_lacks_a_role_is_told_which(scene: Scene) -> None:

@@ -7,24 +7,29 @@ import pytest
 
 from services.features.archived import Archived
 from services.features.handlers import FeaturesHandler
-from services.features.rebuild import StateEmptiedError, log_batches, rebuild
+from services.features.interactions import InteractionsHandler
+from services.features.rebuild import StateEmptiedError, history_batches, log_batches, rebuild
 from services.training.columns import table, vector_table
 from shared.bus.base import Outgoing, Record
 from shared.bus.memory import MemoryBus
 from shared.contracts import codec
-from shared.contracts.events import Event, Label
-from shared.contracts.topics import FEATURES, LABELS, TOPICS, TRANSACTIONS, Topic
+from shared.contracts.events import Event, Label, Transaction
+from shared.contracts.shopping import Interaction, User
+from shared.contracts.topics import FEATURES, INTERACTIONS, LABELS, TOPICS, TRANSACTIONS, USERS, Topic
 from shared.features.catalog.fraud import FRAUD
 from shared.features.engine import FeatureEngine
 from shared.features.progress import PROGRESS_KEY, Progress, needed_hours
 from shared.features.state import KEY_PREFIX, ORIGIN, Records, records_of
+from shared.recommendation.history import folded, history_of, profile_key
 from shared.runtime.clock import SystemClock
 from shared.runtime.clock_skew import FutureBound
 from shared.runtime.dead_letters import dead_letter
 from shared.runtime.loop import Delivery
 from shared.store.memory import MemoryStore
 from tests.events import START, label, payment
+from tests.unit.features.shoppers import KEPT_FOR, interaction, user
 
+TOPIC_OF = {Transaction: TRANSACTIONS, Label: LABELS, Interaction: INTERACTIONS, User: USERS}
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 CLOCK = SystemClock()
 FUTURE = FutureBound(CLOCK, timedelta(minutes=5))
@@ -57,7 +62,7 @@ def new_bus() -> MemoryBus:
 
 def send(bus: MemoryBus, events: Sequence[Event]) -> None:
     for at, event in enumerate(events):
-        topic = LABELS if isinstance(event, Label) else TRANSACTIONS
+        topic = TOPIC_OF[type(event)]
         bus.publisher().send(Outgoing(topic.name, topic.key_of(event).encode(), codec.encode(event), 1_000 + at))
 
 
@@ -66,7 +71,8 @@ def state(store: MemoryStore) -> dict[str, bytes]:
 
 
 def refill(store: MemoryStore, batches: Iterator[list[Delivery]]) -> dict[str, int]:
-    return dict(rebuild(new_handler(store), store, FRAUD, batches, show=lambda _: None))
+    histories = InteractionsHandler(store, kept_for=KEPT_FOR)
+    return dict(rebuild(new_handler(store), histories, store, FRAUD, batches, show=lambda _: None))
 
 
 def is_complete(store: MemoryStore) -> bool:
@@ -92,7 +98,7 @@ def test_from_the_log_every_key_has_the_bytes_it_had() -> None:
     counts = refill(after, log_batches(bus, FUTURE))
     assert state(after) == state(before)
     assert len(state(after)) == 7 + 5 + 3 + 1
-    assert counts == {TRANSACTIONS.name: 62, LABELS.name: 9}
+    assert counts == {TRANSACTIONS.name: 62, LABELS.name: 9, USERS.name: 0, INTERACTIONS.name: 0}
     assert is_complete(after)
 
 
@@ -116,7 +122,8 @@ def test_from_the_archive_and_what_it_lacks_from_the_log() -> None:
     before, vectors = served(bus)
     after = MemoryStore(CLOCK)
     counts = refill(after, archived_of(vectors[:40], bus).batches(log_batches(bus, FUTURE)))
-    assert counts == {TRANSACTIONS.name: 61, LABELS.name: 9}  # without the copy of a payment that is archived
+    # Without the copy of a payment that is archived.
+    assert counts == {TRANSACTIONS.name: 61, LABELS.name: 9, USERS.name: 0, INTERACTIONS.name: 0}
     assert set(state(after)) == set(state(before))
     for key, value in state(before).items():
         # A vector's place on the log is not its payment's.
@@ -173,3 +180,38 @@ def test_a_rebuild_leaves_nothing_behind_but_the_state() -> None:
     refill(store, log_batches(bus, FUTURE))
     assert [key for key in store._values if not key.startswith(KEY_PREFIX)] == [PROGRESS_KEY]
     assert bus.tail([FEATURES.name], start="oldest").poll(wait_seconds=0) == []
+
+
+def shoppers(store: MemoryStore) -> dict[str, bytes]:
+    """What the store says of shoppers; a history folded, so that it is told in one way."""
+    found = {key: value for key, value in store._values.items() if key.startswith(("history:", "profile:"))}
+    return {key: folded(history_of(value)) if key.startswith("history:") else value for key, value in found.items()}
+
+
+def test_histories_and_profiles_come_back_and_whoever_was_deleted_does_not() -> None:
+    bus, before, after = new_bus(), MemoryStore(CLOCK), MemoryStore(CLOCK)
+    events = [
+        *(interaction(f"i{n}", after=n * MINUTE, user_id=f"u{n % 3}") for n in range(1_500)),
+        *(user(f"u{n}", attributes={"age": float(n)}) for n in range(3)),
+        user("u1", after=1_490 * MINUTE, is_deleted=True),
+        user("u2", after=DAY, attributes={"age": 40.0}),
+    ]
+    send(bus, events)
+    served = InteractionsHandler(before, kept_for=KEPT_FOR)
+    for topics in [(USERS,), (INTERACTIONS,)]:
+        for batch in log_batches(bus, FUTURE, topics):
+            served(batch)
+    counts = refill(after, history_batches(bus, FUTURE))
+    assert shoppers(after) == shoppers(before)
+    assert sorted(len(history_of(value)) for key, value in shoppers(after).items() if "history" in key) == [3, 256, 256]
+    assert (counts[USERS.name], counts[INTERACTIONS.name]) == (3, 1_500)
+
+
+def test_a_rebuild_leaves_a_profile_that_was_put_meanwhile() -> None:
+    bus, store = new_bus(), MemoryStore(CLOCK)
+    send(bus, [user(attributes={"age": 1.0})])
+    batches = history_batches(bus, FUTURE)
+    newer = user(after=DAY, attributes={"age": 2.0})
+    InteractionsHandler(store, kept_for=KEPT_FOR)([Delivery(Record(USERS.name, 0, 1, b"", b"", 0), newer)])
+    refill(store, batches)
+    assert shoppers(store) == {profile_key("u1"): codec.encode(newer)}

@@ -13,6 +13,13 @@ from shared.access.roles import Role
 from tests.unit.ingest.serving import NOW, Running, payment_body, serving
 
 RATE = 20
+ROLE_OF = {
+    "transactions": "score",
+    "labels": "label",
+    "interactions": "recommend",
+    "items": "catalogue",
+    "users": "catalogue",
+}
 
 
 class Guarded:
@@ -42,17 +49,32 @@ def ingest(tmp_path: Path) -> Iterator[Guarded]:
         ("/v1/transactions/batch", Role.SCORE),
         ("/v1/labels", Role.LABEL),
         ("/v1/labels/batch", Role.LABEL),
-        ("/v1/interactions", Role.LABEL),
-        ("/v1/interactions/batch", Role.LABEL),
+        ("/v1/interactions", Role.RECOMMEND),
+        ("/v1/interactions/batch", Role.RECOMMEND),
+        ("/v1/items", Role.CATALOGUE),
+        ("/v1/items/batch", Role.CATALOGUE),
+        ("/v1/users", Role.CATALOGUE),
+        ("/v1/users/batch", Role.CATALOGUE),
     ],
 )
 def test_each_path_is_open_to_its_role_and_to_admins_only(ingest: Guarded, path: str, role: Role) -> None:
-    other = Role.LABEL if role is Role.SCORE else Role.SCORE
     assert ingest.post(path, {}, None) == 401
-    assert ingest.post(path, {}, other) == 403
     # Past the gate: the body is what is wrong.
-    assert ingest.post(path, {}, role) == 422
-    assert ingest.post(path, {}, Role.ADMIN) == 422
+    admitted = {role, Role.ADMIN}
+    assert {other: ingest.post(path, {}, other) for other in Role} == {
+        other: 422 if other in admitted else 403 for other in Role
+    }
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("path", ["/v1/items/i1", "/v1/users/u1"])
+def test_only_the_catalogues_keys_change_it(ingest: Guarded, method: str, path: str) -> None:
+    def status(role: Role) -> int:
+        headers = {"X-API-Key": ingest.texts[role]}
+        return ingest.running.client.request(method, path, content=b"{}", headers=headers).status_code
+
+    assert {role for role in Role if status(role) == 202} == {Role.CATALOGUE, Role.ADMIN}
+    assert {role for role in Role if status(role) == 403} == {Role.SCORE, Role.LABEL, Role.RECOMMEND}
 
 
 def test_a_refused_event_is_not_on_the_log_and_an_admitted_one_is(ingest: Guarded) -> None:
@@ -89,8 +111,7 @@ def test_openapi_tells_how_to_show_a_key_and_how_one_is_refused(ingest: Guarded)
                 named = {name for choice in operation["security"] for name in choice}
                 assert named == set(schemes)
                 assert {"401", "403", "429"} <= set(operation["responses"])
-                role = "score" if "transactions" in path else "label"
-                assert f"role {role}" in operation["responses"]["403"]["description"]
+                assert f"role {ROLE_OF[path.split('/')[2]]}" in operation["responses"]["403"]["description"]
             else:
                 assert "security" not in operation
                 assert "401" not in operation["responses"]

@@ -1,4 +1,6 @@
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from services.cli.replay import replay
+from shared.contracts.shopping import Item, User
+from shared.runtime.clock import SystemClock
 from tests.unit.ingest.serving import Running, serving
 
 HEADER = "transaction_id,occurred_at,CUSTOMER,merchant_id,amount,country,mcc,FRAUD\n"
@@ -18,7 +22,8 @@ app.command()(replay)
 
 @pytest.fixture
 def ingest() -> Iterator[Running]:
-    with serving() as running:
+    # The command tells what has no time as of now.
+    with serving(clock=SystemClock()) as running:
         yield running
 
 
@@ -59,3 +64,33 @@ def test_a_wrong_option_is_a_usage_error(file: Path, options: list[str]) -> None
     result = CliRunner().invoke(app, [str(file), *options])
     assert result.exit_code == 2
     assert options[0] in result.output or options[1] in result.output
+
+
+def test_a_catalogue_is_imported_without_event_times(ingest: Running, tmp_path: Path) -> None:
+    file = tmp_path / "items.csv"
+    file.write_text(
+        "item_id,categories,attributes.price,is_available,expires_at\n"
+        "i1,shoes|sale,19.99,true,2027-01-01\n"
+        "i2,,7,false,\n"
+    )
+    options = ["--topic", "items", "--url", ingest.url, "--home", str(tmp_path)]
+    result = CliRunner().invoke(app, [str(file), *options])
+    assert result.exit_code == 0, result.output
+    assert "Sent 2 items" in result.output
+    first, second = sorted(
+        (event for event in ingest.events("items") if isinstance(event, Item)), key=attrgetter("item_id")
+    )
+    assert (first.categories, first.attributes, first.is_available) == (["shoes", "sale"], {"price": 19.99}, True)
+    assert first.expires_at == datetime(2027, 1, 1, tzinfo=UTC)
+    assert (second.categories, second.attributes, second.is_available) == ([], {"price": 7.0}, False)
+
+
+def test_users_are_imported_with_their_own_columns(ingest: Running, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("ID,AGE,CITY\n1,31,Gent\n2,,Brugge\n")
+    mapping = ["--map", "user_id=ID", "--map", "attributes.age=AGE", "--map", "attributes.city=CITY"]
+    options = ["--topic", "users", *mapping, "--url", ingest.url, "--home", str(tmp_path)]
+    result = CliRunner().invoke(app, [str(file), *options])
+    assert result.exit_code == 0, result.output
+    known = {event.user_id: event.attributes for event in ingest.events("users") if isinstance(event, User)}
+    assert known == {"1": {"age": 31.0, "city": "Gent"}, "2": {"city": "Brugge"}}

@@ -125,3 +125,48 @@ def test_columns_that_do_not_fit_the_file_are_named(file: dict[str, Any], told: 
 def test_a_description_that_contradicts_itself_is_refused(file: dict[str, Any]) -> None:
     with pytest.raises(FileError):
         EventFile(file=Path("payments.csv"), **file)
+
+
+def entry(row: dict[str, Any], columns: list[str] | None = None, **file: Any) -> dict[str, Any]:
+    mapping = RowMapping(EventFile(file=Path("items.csv"), topic="items", **file), columns)
+    return mapping.event(row, mapping.occurred_at(row))
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "value"),
+    [
+        ("categories", "shoes|sale", ["shoes", "sale"]),
+        ("categories", "shoes | winter sale", ["shoes", "winter sale"]),
+        ("categories", "shoes", ["shoes"]),
+        ("categories", ["shoes", 7.0], ["shoes", "7"]),
+        ("is_available", "false", False),
+        ("is_available", 0, False),
+        ("is_available", True, True),
+        ("is_deleted", "Yes", True),
+        ("expires_at", "2026-03-02", TIME.replace(hour=0)),
+        ("available_from", TIME, TIME),
+        ("attributes.price", "19.99", 19.99),
+        ("attributes.colour", "red", "red"),
+    ],
+)
+def test_cells_of_an_item(field: str, cell: Any, value: Any) -> None:
+    """A column named as a field or an attribute needs no mapping."""
+    event = entry({"item_id": 17, field: cell}, ["item_id", field], undated_at=TIME)
+    name, _, attribute = field.partition(".")
+    told = {name: {attribute: value}} if attribute else {name: value}
+    assert event == {"item_id": "17", "occurred_at": TIME} | told
+
+
+@pytest.mark.parametrize("cells", [{"categories": 3}, {"is_available": "maybe"}, {"is_available": "fraud"}])
+def test_a_cell_that_does_not_fit_an_item_is_named(cells: dict[str, Any]) -> None:
+    with pytest.raises(RowError) as refusal:
+        entry({"item_id": "i"} | cells, undated_at=TIME)
+    assert refusal.value.problem.field == next(iter(cells))
+
+
+def test_what_has_no_time_is_so_as_of_the_time_that_is_given() -> None:
+    later = TIME.replace(hour=18)
+    assert entry({"item_id": "i"}, undated_at=later)["occurred_at"] == later
+    assert entry({"item_id": "i", "occurred_at": TIME}, undated_at=later)["occurred_at"] == TIME
+    with pytest.raises(FileError, match="nothing makes occurred_at"):
+        entry({"item_id": "i"}, ["item_id"])

@@ -10,9 +10,11 @@ from shared.contracts import codec
 from shared.contracts.chain import first_broken_link, link
 from shared.contracts.events import ModelEvent
 from shared.models.audit import examine
+from shared.models.manifest import RECOMMENDATION
 from shared.models.packages import Packages, packed, sha256
 from tests.model_events import chain, model_event
 from tests.models import flip_a_byte, manifest_of
+from tests.recommenders import manifest_of as recommendation_manifest
 
 Values = list[bytes]
 
@@ -144,3 +146,16 @@ def test_files_on_this_machine_must_be_what_was_announced(tmp_path: Path) -> Non
         (True, False),
         (False, True),
     ]
+
+
+def test_files_of_recommenders_are_looked_at_like_those_of_the_others(tmp_path: Path) -> None:
+    onnx = b"never run here"
+    packages = Packages(tmp_path)
+    manifest = recommendation_manifest(onnx)
+    packages.add(manifest, onnx)
+    digests = {"model_digest": sha256(onnx), "manifest_digest": sha256(packed(manifest, onnx).manifest)}
+    events = [model_event("registered", 1, model_name=RECOMMENDATION, **digests)]
+    assert examine(chain(events), packages).whole == 1
+    flip_a_byte(tmp_path / RECOMMENDATION / "1" / "model.onnx")
+    (problem,) = examine(chain(events), packages).problems
+    assert "recommendation 1" in problem

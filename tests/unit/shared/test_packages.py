@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from shared.models.manifest import RECOMMENDATION, ModelManifest, RecommendationManifest
 from shared.models.packages import MANIFEST_FILE, MODEL_FILE, ModelIntegrityError, Package, Packages, packed, sha256
 from tests.models import flip_a_byte, manifest_of
+from tests.recommenders import manifest_of as recommendation_manifest
 
 ONNX = b"the graph"
 MANIFEST = manifest_of(3, ONNX)
@@ -24,6 +26,18 @@ def packages(tmp_path: Path) -> Packages:
 def test_a_package_is_loaded_as_it_was_added(packages: Packages) -> None:
     assert packages.load("fraud", 3, digest=DIGEST, manifest_digest=MANIFEST_DIGEST) == (MANIFEST, ONNX)
     assert packages.manifest("fraud", 3) == MANIFEST
+
+
+def test_each_model_has_manifests_of_its_own_kind_and_nobody_is_given_another(packages: Packages) -> None:
+    theirs = recommendation_manifest(ONNX, version=3)
+    packages.add(theirs, ONNX)
+    assert packages.load(RECOMMENDATION, 3, digest=DIGEST, kind=RecommendationManifest) == (theirs, ONNX)
+    assert packages.manifest(RECOMMENDATION, 3, kind=ModelManifest) == theirs
+    assert packages.manifest("fraud", 3, kind=ModelManifest) == MANIFEST
+    with pytest.raises(ModelIntegrityError, match="recommendation has a RecommendationManifest"):
+        packages.load(RECOMMENDATION, 3, digest=DIGEST)
+    with pytest.raises(ModelIntegrityError, match="fraud has a Manifest"):
+        packages.manifest("fraud", 3, kind=RecommendationManifest)
 
 
 def test_versions_are_numbers_in_order_whatever_else_lies_there(packages: Packages, tmp_path: Path) -> None:

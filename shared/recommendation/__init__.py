@@ -1,0 +1,1 @@
+"""What recommendations stand on in more than one service: a shopper's history."""
