@@ -9,9 +9,12 @@ import typer
 from rich.markup import escape
 
 from services.cli.releases import (
+    ModelName,
+    ModelOption,
     VersionNumber,
     archive,
     canary,
+    is_current,
     loaded,
     promote,
     registry_of,
@@ -29,7 +32,7 @@ from services.training.settings import TrainingSettings
 from services.training.shadows import VERDICTS, read_shadow_report
 from shared.features.catalog.fraud import FRAUD
 from shared.models import lineage
-from shared.models.manifest import MODEL_NAME
+from shared.models.manifest import Manifest, ModelManifest, RecommendationManifest
 from shared.models.packages import ModelIntegrityError
 from shared.models.registry import Registry, RegistryUnavailableError
 
@@ -41,54 +44,56 @@ models = typer.Typer(
 )
 
 _DIGEST_DIGITS = 12
-_MAIN_METRIC = "average_precision"
+_MAIN_METRICS = {ModelName.FRAUD: "average_precision", ModelName.RECOMMENDATION: "ndcg_at_10"}
 
 
 @models.command("list")
 def list_versions(
-    home: Home = HOME, *, archived: Annotated[bool, typer.Option("--all", help="Archived ones too.")] = False
+    home: Home = HOME,
+    *,
+    archived: Annotated[bool, typer.Option("--all", help="Archived ones too.")] = False,
+    model: ModelOption = ModelName.FRAUD,
 ) -> None:
     """Show the registered versions, newest first, and their roles; the one in force is marked with *."""
     history, registry = _history(home), registry_of(home)
-    announced = {event.model_version: event for event in of_model(history) if event.action == "registered"}
-    here = set(registry.packages.versions(MODEL_NAME))
-    table = plain_table("no.", "state", "trained", "average precision", "features", "digest")
+    announced = {event.model_version: event for event in of_model(history, model) if event.action == "registered"}
+    here = set(registry.packages.versions(model))
+    main = _MAIN_METRICS[model]
+    table = plain_table("no.", "state", "trained", main.replace("_", " "), "features", "digest")
     for version in sorted(announced, reverse=True):
-        state = _state(history, version)
+        state = _state(history, version, model)
         if state == "archived" and not archived:
             continue
         event = announced[version]
-        intervals = _intervals_here(registry, version) if version in here else {}
+        intervals = _intervals_here(registry, version, model) if version in here else {}
         table.add_row(
             f"{version}{'*' if state == 'in force' else ''}",
             state,
             f"{event.occurred_at:%Y-%m-%d}",
-            _figure(event.metrics.get(_MAIN_METRIC), intervals.get(_MAIN_METRIC)),
-            _features(event.feature_version),
+            _figure(event.metrics.get(main), intervals.get(main)),
+            _features(event.feature_version, model),
             (event.model_digest or "")[:_DIGEST_DIGITS],
         )
     console.print(table if table.row_count else "no model registered yet: see `headrace train`")
 
 
 @models.command()
-def show(version: VersionNumber, home: Home = HOME) -> None:
+def show(version: VersionNumber, home: Home = HOME, *, model: ModelOption = ModelName.FRAUD) -> None:
     """Show all that is known of a version: what it is, how good, what was decided about it, where its report lies."""
     history, registry = _history(home), registry_of(home)
-    registered = registration(history, version)
-    manifest = registry.manifest(MODEL_NAME, version)
+    registered = registration(history, version, model)
+    manifest = registry.manifest(model, version, kind=ModelManifest)
+    until = f" up to {manifest.trained_until:%Y-%m-%d %H:%M}" if manifest.trained_until else ""
     facts = {
-        "version": f"{version} ({_state(history, version)})",
-        "estimator": manifest.estimator,
-        "trained": f"{manifest.trained_at:%Y-%m-%d %H:%M} UTC on {manifest.training_rows:,} payments"
-        + (f" up to {manifest.trained_until:%Y-%m-%d %H:%M}" if manifest.trained_until else ""),
-        "review from": f"{manifest.thresholds.review:.4g}",
-        "decline from": f"{manifest.thresholds.decline:.4g}",
+        "version": f"{version} ({_state(history, version, model)})",
+        "trained": f"{manifest.trained_at:%Y-%m-%d %H:%M} UTC on {manifest.training_rows:,} {_rows(manifest)}{until}",
+        **_facts(manifest),
         "model": manifest.model_digest,
         "manifest": registered.manifest_digest or "not announced",
         "data": manifest.data_digest,
         "features": manifest.feature_version,
         "code": manifest.code_commit or "unknown",
-        "report": _report(registry, version),
+        "report": _report(registry, version, model),
     }
     for name, fact in facts.items():
         # Not a table: a digest that was wrapped could not be copied.
@@ -99,7 +104,7 @@ def show(version: VersionNumber, home: Home = HOME) -> None:
     console.print()
     console.print(metrics)
     console.print()
-    for event in of_model(history):
+    for event in of_model(history, model):
         if event.model_version == version:
             console.print(
                 f"{event.occurred_at:%Y-%m-%d %H:%M}  {event.action} by {event.actor}: {event.reason}",
@@ -110,7 +115,7 @@ def show(version: VersionNumber, home: Home = HOME) -> None:
 
 @models.command()
 def compare(one: VersionNumber, other: VersionNumber, home: Home = HOME) -> None:
-    """Show two versions side by side, then test on archived payments that are new to both which one is better."""
+    """Show two versions of fraud side by side, then test on archived payments new to both which one is better."""
     history, registry = _history(home), registry_of(home)
     first, second = (loaded(registry, registration(history, version)) for version in (one, other))
     table = plain_table("metric, each on its own payments", f"version {one}", f"version {other}")
@@ -168,39 +173,58 @@ def _history(home: Path) -> History:
         return ModelLog(bus).history()
 
 
-def _intervals_here(registry: Registry, version: int) -> dict[str, tuple[float, float]]:
+def _rows(manifest: ModelManifest) -> str:
+    """Return what a model's training rows are."""
+    return "payments" if isinstance(manifest, Manifest) else "interactions"
+
+
+def _facts(manifest: ModelManifest) -> dict[str, str]:
+    """Return what is known of a version of this kind only."""
+    if isinstance(manifest, Manifest):
+        return {
+            "estimator": manifest.estimator,
+            "review from": f"{manifest.thresholds.review:.4g}",
+            "decline from": f"{manifest.thresholds.decline:.4g}",
+        }
+    facts = {"estimator": manifest.family}
+    if isinstance(manifest, RecommendationManifest):
+        facts |= {"items": f"{manifest.items:,}", "shoppers": f"{manifest.users:,}"}
+    return facts
+
+
+def _intervals_here(registry: Registry, version: int, model: ModelName) -> dict[str, tuple[float, float]]:
     with contextlib.suppress(ModelIntegrityError):
-        return registry.packages.manifest(MODEL_NAME, version).intervals
+        return registry.packages.manifest(model, version, kind=ModelManifest).intervals
     return {}
 
 
-def _report(registry: Registry, version: int) -> str:
+def _report(registry: Registry, version: int, model: ModelName) -> str:
     try:
-        found = [known.report for known in registry.versions(MODEL_NAME) if known.number == version]
+        found = [known.report for known in registry.versions(model) if known.number == version]
     except RegistryUnavailableError as error:
         return f"not known: {error}"
     return found[0] if found else f"not known to MLflow at {registry.address}"
 
 
-def _state(history: History, version: int) -> str:
+def _state(history: History, version: int, model: ModelName) -> str:
     """Return in a few words which role a version has, or what became of it."""
-    now = lineage.standing(history.events, MODEL_NAME)
+    now = lineage.standing(history.events, model)
     if now.champion is not None and now.champion.model_version == version:
         return "in force"
     if now.canary is not None and now.canary.model_version == version:
         return f"canary, {100 * (now.canary.share or 0):.3g} %"
     if version in {event.model_version for event in now.challengers}:
         return "challenger"
-    if lineage.is_archived(history.events, MODEL_NAME, version):
+    if lineage.is_archived(history.events, model, version):
         return "archived"
-    about = [event for event in of_model(history) if event.model_version == version]
-    if any(lineage.puts_in_force(event, MODEL_NAME) for event in about):
+    about = [event for event in of_model(history, model) if event.model_version == version]
+    if any(lineage.puts_in_force(event, model) for event in about):
         return "replaced"
     return "canary before" if about[-1].action == "canaried" else about[-1].action
 
 
-def _features(version: str) -> str:
-    return version[:_DIGEST_DIGITS] if version == FRAUD.version else f"old {version[: _DIGEST_DIGITS - 4]}"
+def _features(version: str, model: ModelName) -> str:
+    return version[:_DIGEST_DIGITS] if is_current(model, version) else f"old {version[: _DIGEST_DIGITS - 4]}"
 
 
 def _defined(value: float) -> str:

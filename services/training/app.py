@@ -7,14 +7,16 @@ from fastapi import FastAPI
 from services.training.archive import Archive
 from services.training.attempts import Attempts
 from services.training.columns import ARCHIVED_TOPICS
-from services.training.handlers import ArchiveHandler, RequestHandler
+from services.training.handlers import ArchiveHandler, RequestHandler, Trains
 from services.training.model_log import ModelLog
 from services.training.parity import ParityJob
+from services.training.recommendation.trainer import RecommendationTrainer
 from services.training.settings import TrainingSettings
-from services.training.trainer import Trainer
+from services.training.trainer import Show, Trainer
 from shared.bus.base import Bus
 from shared.contracts.topics import RETRAINING
 from shared.features.catalog.fraud import FRAUD
+from shared.models.manifest import MODEL_NAME, RECOMMENDATION
 from shared.models.registry import Registry
 from shared.runtime.clock import Clock
 from shared.runtime.loop import Loop, LoopOptions
@@ -24,11 +26,25 @@ from shared.store.base import Store
 SERVICE = "training"
 
 
+def trainers(
+    archive: Archive,
+    registry: Registry,
+    settings: TrainingSettings,
+    clock: Clock,
+    *,
+    show: Show = lambda _part, _progress: None,
+) -> dict[str, Trains]:
+    """Return what trains each model, by its name."""
+    return {
+        MODEL_NAME: Trainer(archive, registry, FRAUD, settings, clock, show=show),
+        RECOMMENDATION: RecommendationTrainer(archive, registry, settings, clock, show=show),
+    }
+
+
 def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return the service, wired and not started; it needs no store."""
     archive = Archive(settings.headrace_home / "archive", [FRAUD])
     registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
-    trainer = Trainer(archive, registry, FRAUD, settings, clock)
     archiving = Loop(
         service=SERVICE,
         name="archive",
@@ -49,12 +65,11 @@ def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> S
         bus=bus,
         topics=[RETRAINING.name],
         handler=RequestHandler(
-            trainer,
+            trainers(archive, registry, settings, clock),
             ModelLog(bus),
             Attempts(settings.headrace_home / "attempts"),
             clock,
             interval=timedelta(seconds=settings.headrace_training_interval_seconds_min),
-            on_promoted=trainer.show_champion,
         ),
         clock=clock,
         instance=settings.headrace_instance,

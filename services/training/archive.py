@@ -1,7 +1,7 @@
-"""The offline archive: what travelled on `features`, `scores`, `shadows` and `labels`, as Parquet for ever.
+"""The offline archive: what travelled on the topics that columns.py lists, as Parquet for ever.
 
     <root>/features/version=<12 digits>/date=2026-01-31/<partition>-<first offset>-<last offset>.parquet
-    <root>/scores/date=…/…    <root>/shadows/date=…/…    <root>/labels/date=…/…
+    <root>/<any other topic>/date=…/…
 
 The date is the event's own, in UTC. A feature version has a folder of its own, so that every file in it has the same
 columns; vectors of a version that this process does not know keep their values as one list, below `features-unknown`.
@@ -10,9 +10,6 @@ their place is that of the vector which the payment was archived with. Where bot
 """
 
 import contextlib
-import io
-import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -20,14 +17,14 @@ from pathlib import Path
 
 import polars as pl
 
+from services.training.archive_files import disk_told, write_durably
 from services.training.columns import VECTOR_COLUMNS, table, vector_table
 from services.training.refusal import RefusedError
 from shared.contracts.events import FeatureVector
-from shared.contracts.topics import FEATURES, LABELS, SCORES, SHADOWS
+from shared.contracts.topics import FEATURES, LABELS, SCORES, SHADOWS, Topic
 from shared.features.backfill import LABEL_COLUMNS, PAYMENT_COLUMNS
 from shared.features.definitions import FeatureSet
 from shared.runtime.loop import Delivery
-from shared.store.base import StoreUnavailableError
 
 _DATE = "date="
 _VERSION_DIGITS = 12
@@ -55,11 +52,11 @@ class Archive:
         groups: dict[tuple[Path, int], list[Delivery]] = defaultdict(list)
         for delivery in deliveries:
             groups[self._folder(delivery), delivery.record.partition].append(delivery)
-        with _disk_told():
+        with disk_told():
             for (folder, partition), group in groups.items():
                 group.sort(key=lambda delivery: delivery.record.offset)
                 first, last = group[0].record.offset, group[-1].record.offset
-                _write(folder / f"{partition}-{first:012}-{last:012}.parquet", self._frame(group))
+                write_durably(folder / f"{partition}-{first:012}-{last:012}.parquet", self._frame(group))
 
     def newest_event_time(self, feature_set: FeatureSet) -> datetime | None:
         """Return how far event time has come: the newest payment or label; None when there is no payment.
@@ -122,17 +119,42 @@ class Archive:
 
     def labels(self, *, since: date) -> pl.DataFrame:
         """Return LABEL_COLUMNS of the labels that became known on or after `since`, each once; raises RefusedError."""
-        files = self._files(self._root / LABELS.name, since)
-        if not files:
-            return table(LABELS.name, []).select(LABEL_COLUMNS)
-        return _once(self._read(files, LABEL_COLUMNS))
+        return self.rows(LABELS, LABEL_COLUMNS, since=since)
 
     def shadows(self, challenger: int) -> pl.DataFrame:
         """Return what a challenger said of payments, each row once; raises RefusedError."""
-        files = self._files(self._root / SHADOWS.name)
-        nothing = table(SHADOWS.name, [])
-        rows = self._read(files, nothing.columns, pl.col("challenger_version") == challenger) if files else nothing
-        return _once(rows)
+        columns = table(SHADOWS.name, []).columns
+        return self.rows(SHADOWS, columns, only=pl.col("challenger_version") == challenger)
+
+    def rows(
+        self,
+        topic: Topic,
+        columns: Sequence[str],
+        *,
+        since: date = date.min,
+        until: date = date.max,
+        only: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        """Return what is archived of a topic other than `features`, each record once, with its place.
+
+        since, until: dates of the events, both included. only: which rows, told by `columns`. Raises RefusedError.
+        """
+        wanted = list(dict.fromkeys([*columns, *_PLACE]))
+        files = self._files(self._root / topic.name, since, until)
+        return _once(self._read(files, wanted, only)) if files else table(topic.name, []).select(wanted)
+
+    def row_count(self, topic: Topic) -> int:
+        """Return how many rows of a topic other than `features` are archived, repeated ones too, without reading them.
+
+        Raises:
+            RefusedError: a file cannot be read.
+        """
+        files = self._files(self._root / topic.name)
+        return int(self._read(files, [pl.len()]).item()) if files else 0
+
+    def dates(self, topic: Topic) -> list[date]:
+        """Return the dates of which rows of a topic other than `features` are archived, in order."""
+        return sorted({_date(file) for file in self._files(self._root / topic.name)})
 
     def decisions(
         self, columns: Sequence[str], *, since: date = date.min, until: date = date.max, only: pl.Expr | None = None
@@ -155,11 +177,11 @@ class Archive:
             StoreUnavailableError: as `write`.
         """
         keys = [pl.col("occurred_at").dt.date().alias("date"), "partition"]
-        with _disk_told():
+        with disk_told():
             for (day, partition), group in rows.sort("offset").group_by(keys):
                 first, last = group["offset"][0], group["offset"][-1]
                 folder = self._vectors(feature_set) / f"{_DATE}{day}"
-                _write(folder / f"{_BACKFILLED}{partition}-{first:012}-{last:012}.parquet", group)
+                write_durably(folder / f"{_BACKFILLED}{partition}-{first:012}-{last:012}.parquet", group)
 
     def _payments(
         self, columns: Sequence[str | pl.Expr], key: str, *, since: date, until: date, only: pl.Expr | None
@@ -243,38 +265,3 @@ def _last_place(file: Path) -> tuple[int, int]:
     """Return the partition and the last offset that stand in the name of a file of served vectors."""
     partition, _, last = file.stem.split("-")
     return int(partition), int(last)
-
-
-@contextlib.contextmanager
-def _disk_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreUnavailableError(f"the archive cannot be written, free or mend the disk: {error}") from error
-
-
-def _write(path: Path, frame: pl.DataFrame) -> None:
-    """Write aside, sync, rename: a reader sees the whole file or none."""
-    content = io.BytesIO()
-    frame.write_parquet(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=path.stem, suffix=".writing", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    except OSError:
-        Path(aside).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

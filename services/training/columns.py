@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shared.contracts.events import Event, FeatureVector, Freshness, Transaction
-from shared.contracts.topics import FEATURES, LABELS, SCORES, SHADOWS
+from shared.contracts.topics import FEATURES, IMPRESSIONS, INTERACTIONS, ITEMS, LABELS, SCORES, SHADOWS, USERS
 from shared.features.definitions import FeatureSet
 from shared.runtime.loop import Delivery
 
@@ -41,6 +41,23 @@ def _field(name: str, kind: pl.DataType, path: str | None = None) -> _Column:
 
 def _instant(name: str, path: str) -> _Column:
     return _Column(name, INSTANT, attrgetter(path))
+
+
+def _attributes(path: str = "attributes") -> _Column:
+    read = attrgetter(path)
+    return _Column("attributes", pl.String(), lambda event: msgspec.json.encode(read(event)).decode())
+
+
+def _shown(name: str, kind: pl.DataType, field: str) -> _Column:
+    """A field of the items that an impression showed, in their order."""
+    read = attrgetter(field)
+    return _Column(name, pl.List(kind), lambda event: [read(item) for item in event.items])
+
+
+def _explored(name: str, kind: pl.DataType, field: str) -> _Column:
+    """A field of the place that the bandit filled; null where it filled none."""
+    read = attrgetter(field)
+    return _Column(name, kind, lambda event: None if event.exploration is None else read(event.exploration))
 
 
 _ENVELOPE = (
@@ -71,7 +88,7 @@ _VECTOR = (
             ("mcc", pl.String()),
         )
     ),
-    _Column("attributes", pl.String(), lambda event: msgspec.json.encode(event.transaction.attributes).decode()),
+    _attributes("transaction.attributes"),
     *(
         _field(name, kind, f"freshness.{name}")
         for name, kind in (
@@ -124,13 +141,64 @@ _LABEL = (
     _field("label", pl.String()),
     _field("source", pl.String()),
 )
+_INTERACTION = (
+    *_ENVELOPE,
+    _field("user_id", pl.String()),
+    _field("item_id", pl.String()),
+    _field("kind", pl.String()),
+    _field("quantity", pl.Int32()),
+    _field("session_id", pl.String()),
+    _field("recommendation_id", pl.String()),
+    _attributes(),
+)
+_ITEM = (
+    *_ENVELOPE,
+    _field("item_id", pl.String()),
+    _field("categories", pl.List(pl.String())),
+    _attributes(),
+    _field("is_available", pl.Boolean()),
+    _instant("available_from", "available_from"),
+    _instant("expires_at", "expires_at"),
+    _field("is_deleted", pl.Boolean()),
+)
+_USER = (*_ENVELOPE, _field("user_id", pl.String()), _attributes(), _field("is_deleted", pl.Boolean()))
+_IMPRESSION = (
+    *_ENVELOPE,
+    _field("recommendation_id", pl.String()),
+    _field("user_id", pl.String()),
+    _field("surface", pl.String()),
+    _shown("item_ids", pl.String(), "item_id"),
+    _shown("scores", pl.Float64(), "score"),
+    _shown("propensities", pl.Float64(), "propensity"),
+    _field("recent", pl.List(pl.String())),
+    _field("model_name", pl.String()),
+    _field("model_version", pl.Int64()),
+    _field("policy_version", pl.Int64()),
+    _field("experiment", pl.String()),
+    _field("arm", pl.String()),
+    _explored("place", pl.Int64(), "place"),
+    _explored("pool", pl.List(pl.String()), "pool"),
+    _explored("pool_scores", pl.List(pl.Float64()), "scores"),
+    _explored("pool_contexts", pl.List(pl.List(pl.Float64())), "contexts"),
+    _explored("pool_propensities", pl.List(pl.Float64()), "propensities"),
+    _explored("chosen", pl.Int64(), "chosen"),
+)
 _PLACE = (
     ("produced_ms", pl.Int64()),
     ("partition", pl.Int32()),
     ("offset", pl.Int64()),
 )
 _VALUES = _field("values", pl.List(pl.Float64()))
-_BY_TOPIC = {FEATURES.name: _VECTOR, SCORES.name: _DECISION, SHADOWS.name: _SHADOW, LABELS.name: _LABEL}
+_BY_TOPIC = {
+    FEATURES.name: _VECTOR,
+    SCORES.name: _DECISION,
+    SHADOWS.name: _SHADOW,
+    LABELS.name: _LABEL,
+    INTERACTIONS.name: _INTERACTION,
+    IMPRESSIONS.name: _IMPRESSION,
+    ITEMS.name: _ITEM,
+    USERS.name: _USER,
+}
 
 ARCHIVED_TOPICS = tuple(_BY_TOPIC)
 VECTOR_COLUMNS = [column.name for column in _VECTOR] + [name for name, _ in _PLACE]

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -16,8 +16,6 @@ from shared.contracts.codec import BadRecordError
 from shared.contracts.events import ModelEvent, RetrainingRequest
 from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import MODELS
-from shared.features.definitions import FeatureSet
-from shared.models.manifest import MODEL_NAME
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.dead_letters import dead_letter
@@ -50,12 +48,19 @@ class ArchiveHandler:
 
 
 class Trains(Protocol):
-    """What a request sets going."""
+    """What a request for one model sets going."""
 
-    feature_set: FeatureSet
+    @property
+    def feature_version(self) -> str:
+        """Digest of what its models take in."""
+        ...
 
     def run(self, champion: ModelEvent | None, *, now: datetime) -> list[Step]:
         """Train, judge by the version in force, and return what to announce, in order."""
+        ...
+
+    def show_champion(self, promoted: ModelEvent) -> None:
+        """Told once a promotion is announced."""
         ...
 
 
@@ -89,24 +94,22 @@ class RequestHandler:
 
     def __init__(
         self,
-        trainer: Trains,
+        trainers: Mapping[str, Trains],
         model_log: ModelLog,
         attempts: Attempts,
         clock: Clock,
         *,
         interval: timedelta,
-        on_promoted: Callable[[ModelEvent], None],
     ) -> None:
         """Wire the handler.
 
-        interval: how soon after a run began drift may have another. on_promoted: told once a promotion is announced.
+        trainers: by model name. interval: how soon after a run for a model began drift may have another.
         """
-        self._trainer = trainer
+        self._trainers = trainers
         self._log = model_log
         self._attempts = attempts
         self._clock = clock
         self._interval = interval
-        self._on_promoted = on_promoted
         self._unannounced: Answer | None = None
 
     def __call__(self, deliveries: Sequence[Delivery]) -> list[Outgoing]:
@@ -114,7 +117,7 @@ class RequestHandler:
         for record, request in deliveries:
             if not isinstance(request, RetrainingRequest):
                 continue
-            if request.model_name == MODEL_NAME:
+            if request.model_name in self._trainers:
                 self._answer(record, request)
             else:
                 outgoing.append(self._rejected(record, request))
@@ -134,15 +137,16 @@ class RequestHandler:
             if announced:
                 outcome = answer.outcome or announced[-1].action
                 if announced[-1].action == "promoted":
-                    self._on_promoted(announced[-1])
+                    self._trainers[request.model_name].show_champion(announced[-1])
         self._unannounced = None
         self._attempts.forget(request.event_id)
-        metrics.TRAININGS.labels(MODEL_NAME, outcome).inc()
-        log.info("request answered", **fields(outcome=outcome, trace_id=request.trace_id, event_id=request.event_id))
+        metrics.TRAININGS.labels(request.model_name, outcome).inc()
+        about = fields(outcome=outcome, trace_id=request.trace_id, event_id=request.event_id)
+        log.info("request for %s answered", request.model_name, **about)
 
     def _answer_to(self, request: RetrainingRequest, history: History) -> Answer:
         now = self._clock.now()
-        last_run = history.last_run(MODEL_NAME)
+        last_run = history.last_run(request.model_name)
         if request.requested_by == LIMITED and last_run is not None and now < last_run + self._interval:
             reason = (
                 f"the latest run began at {_told(last_run)}; runs that {LIMITED} asks for begin at least "
@@ -159,21 +163,21 @@ class RequestHandler:
         if begun >= RUNS_MAX:
             reason = f"failed twice: {ending}; the log of training tells more; mend it and ask again"
             return Answer(request, now, [Step("refused", reason)], "failed")
-        return self._run(request, history.champion(MODEL_NAME), now)
+        return self._run(request, history.champion(request.model_name), now)
 
     def _run(self, request: RetrainingRequest, champion: ModelEvent | None, now: datetime) -> Answer:
         started = self._clock.monotonic_seconds()
         try:
-            steps = self._trainer.run(champion, now=now)
+            steps = self._trainers[request.model_name].run(champion, now=now)
         except Exception as error:
             self._attempts.failed(request.event_id, error)
             raise
-        metrics.TRAINING_SECONDS.labels(MODEL_NAME).observe(self._clock.monotonic_seconds() - started)
+        metrics.TRAINING_SECONDS.labels(request.model_name).observe(self._clock.monotonic_seconds() - started)
         log.info("run ended: %s", steps[-1].reason, **fields(trace_id=request.trace_id))
         return Answer(request, now, steps, None if steps[-1].model_version else "impossible", champion=champion)
 
     def _events(self, answer: Answer, history: History) -> list[ModelEvent]:
-        champion = history.champion(MODEL_NAME)
+        champion = history.champion(answer.request.model_name)
         return [
             self._event(answer, _judged_again(step, judged_by=answer.champion, champion=champion))
             for step in answer.steps
@@ -184,13 +188,13 @@ class RequestHandler:
             event_id=_event_id(answer.request, step.action),
             occurred_at=answer.at,
             trace_id=answer.request.trace_id,
-            model_name=MODEL_NAME,
+            model_name=answer.request.model_name,
             model_version=step.model_version,
             action=step.action,
             model_digest=step.model_digest,
             manifest_digest=step.manifest_digest,
             data_digest=step.data_digest,
-            feature_version=self._trainer.feature_set.version,
+            feature_version=self._trainers[answer.request.model_name].feature_version,
             actor=answer.actor,
             reason=step.reason[:4096],
             # JSON has no word for a measure that is undefined.
@@ -199,7 +203,8 @@ class RequestHandler:
         )
 
     def _rejected(self, record: Record, request: RetrainingRequest) -> Outgoing:
-        explanation = f"no model {request.model_name!r} is trained here; ask for {MODEL_NAME!r}"
+        known = " or ".join(map(repr, self._trainers))
+        explanation = f"no model {request.model_name!r} is trained here; ask for {known}"
         metrics.DEAD_LETTERS.labels(ACTOR, record.topic, "unknown_model").inc()
         return dead_letter(ACTOR, record, BadRecordError("unknown_model", explanation), self._clock.now())
 
@@ -221,7 +226,7 @@ def _version(event: ModelEvent | None) -> int:
 
 
 def _is_answered(history: History, record: Record, request: RetrainingRequest) -> bool:
-    last_run = history.last_run(MODEL_NAME)
+    last_run = history.last_run(request.model_name)
     if last_run is not None and record.produced_ms < last_run.timestamp() * 1000:
         return True
     return history.holds(frozenset(_event_id(request, action) for action in _ACTIONS))

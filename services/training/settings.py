@@ -2,9 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from shared.runtime.settings import ServiceSettings
+
+Kind = Literal["view", "cart", "purchase", "like", "dislike"]
+
+_KIND_WEIGHTS: dict[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0, "like": 4.0}
 
 
 class TrainingSettings(ServiceSettings):
@@ -116,3 +120,51 @@ class TrainingSettings(ServiceSettings):
     headrace_parity_sample: Annotated[
         int, Field(description="Most vectors compared each time, the newest first.", ge=1)
     ] = 200
+    headrace_training_interaction_days: Annotated[
+        float, Field(description="How many days of interactions a recommender is trained on, the newest first.", gt=0)
+    ] = 365.0
+    headrace_training_interactions_min: Annotated[
+        int, Field(description="With fewer interactions no recommender is trained.", ge=1)
+    ] = 1_000
+    headrace_training_shoppers_min: Annotated[
+        int, Field(description="Nor with fewer shoppers who touched two items or more.", ge=1)
+    ] = 50
+    headrace_training_items_min: Annotated[
+        int, Field(description="Nor with fewer items that somebody touched.", ge=2)
+    ] = 20
+    headrace_training_kind_weights: Annotated[
+        dict[Kind, NonNegativeFloat],
+        Field(description="What an interaction of each kind counts, JSON; a kind that is not named counts nothing."),
+    ] = _KIND_WEIGHTS
+    headrace_training_daily_interactions_max: Annotated[
+        int,
+        Field(
+            description="Of a shopper's interactions of one day (UTC) so many count, the newest: a bot has more.", ge=1
+        ),
+    ] = 500
+    headrace_training_distrust_days: Annotated[
+        float,
+        Field(
+            description="A shopper's interactions within so many days of a payment of theirs that was declined, or was "
+            "fraud, count less.",
+            ge=0,
+        ),
+    ] = 7.0
+    headrace_training_segment_attribute: Annotated[
+        str | None, Field(description="Attribute of users by which popularity is told apart.", max_length=64)
+    ] = "segment"
+    headrace_training_segment_shoppers_min: Annotated[
+        int, Field(description="A segment with fewer shoppers is served what is popular with everyone.", ge=1)
+    ] = 50
+    headrace_training_blend_seconds: Annotated[
+        float, Field(description="A recommender's blend is no longer searched for after so long.", gt=0)
+    ] = 30.0
+    headrace_training_coverage_loss_max: Annotated[
+        float,
+        Field(
+            description="A recommender that shows fewer items than the champion by more than this share is not "
+            "promoted.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.2

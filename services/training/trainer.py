@@ -16,6 +16,7 @@ from services.training.data.dataset import TrainingSet, read_training_set
 from services.training.data.leakage import LeakageBounds, check_leakage
 from services.training.data.quality import exact_rows, quality_of, require_usable
 from services.training.dossier import report_input
+from services.training.endings import ended, failing, register, show_champion
 from services.training.estimators.export import export
 from services.training.evaluation.card import model_card
 from services.training.evaluation.metrics import evaluate
@@ -27,7 +28,6 @@ from services.training.manifests import manifest_of
 from services.training.measured import Inspected, Measured
 from services.training.outcome import Step
 from services.training.recipe import Recipe, keep
-from services.training.refusal import RefusedError
 from services.training.search.search import Progress
 from services.training.search.steps import Steps
 from services.training.settings import TrainingSettings
@@ -36,7 +36,7 @@ from shared.contracts.events import ModelEvent
 from shared.features.definitions import FeatureSet
 from shared.models.manifest import MODEL_NAME, Manifest
 from shared.models.packages import ModelIntegrityError
-from shared.models.registry import Registry, RegistryUnavailableError
+from shared.models.registry import Registry
 from shared.models.runs import DataSource
 from shared.models.session import OnnxModel
 from shared.runtime.clock import Clock
@@ -75,39 +75,33 @@ class Trainer:
         self._code_commit = settings.headrace_training_code_commit or code_commit()
         self.feature_set = feature_set
 
+    @property
+    def feature_version(self) -> str:
+        """Digest of the features that its models are made for."""
+        return self.feature_set.version
+
     def run(self, champion: ModelEvent | None, *, now: datetime) -> list[Step]:
         """Train on what is archived now; return what to announce, in order. A refusal is an answer, not an error."""
-        try:
-            self._show("reading the archive")
-            data = read_training_set(self._archive, self.feature_set, self._settings)
-            log.info("training", **fields(rows=len(data.frauds), frauds=int(data.frauds.sum()), as_of=data.as_of))
-            run_id = self._begun(data)
-            jobs = self._settings.headrace_training_jobs
-            try:
-                with threadpool_limits(jobs if jobs > 0 else None):
-                    return self._made(run_id, data, champion, now)
-            except RefusedError as refusal:
-                self._registry.fail(run_id, str(refusal))
-                raise
-        except RefusedError as refusal:
-            log.warning("no model: %s", refusal, **fields(code=refusal.code))
-            return [Step("refused", str(refusal))]
-        except RegistryUnavailableError as error:
-            log.warning("no model: %s", error, **fields(code="registry"))
-            return [Step("refused", f"a model cannot be registered: {error}")]
+        return ended(lambda: self._run(champion, now))
+
+    def show_champion(self, promoted: ModelEvent) -> None:
+        """Let the registry show who is champion."""
+        show_champion(self._registry, promoted)
+
+    def _run(self, champion: ModelEvent | None, now: datetime) -> list[Step]:
+        self._show("reading the archive")
+        data = read_training_set(self._archive, self.feature_set, self._settings)
+        log.info("training", **fields(rows=len(data.frauds), frauds=int(data.frauds.sum()), as_of=data.as_of))
+        run_id = self._begun(data)
+        jobs = self._settings.headrace_training_jobs
+        with threadpool_limits(jobs if jobs > 0 else None):
+            return failing(self._registry, run_id, lambda: self._made(run_id, data, champion, now))
 
     def _show(self, part: str, progress: Progress | None = None) -> None:
         """Tell which part of the run begins, in the log too."""
         if progress is None:
             log.info("run: %s", part)
         self._shown(part, progress)
-
-    def show_champion(self, promoted: ModelEvent) -> None:
-        """Let the registry show who is champion; it does not decide that, so nothing hangs on it."""
-        try:
-            self._registry.show_champion(promoted)
-        except RegistryUnavailableError as error:
-            log.warning("promoted, but MLflow does not show it: %s", error, **fields(trace_id=promoted.trace_id))
 
     def _begun(self, data: TrainingSet) -> str:
         """Open a run in the registry, before anything is spent on it."""
@@ -167,7 +161,9 @@ class Trainer:
         )
         with tempfile.TemporaryDirectory() as folder:
             write_report(Path(folder), told)
-            manifest_digest = self._registered(manifest, onnx, run_id, model_card(told), Path(folder))
+            manifest_digest = register(
+                self._registry, manifest, onnx, run_id=run_id, card=model_card(told), report=Path(folder)
+            )
         keep(measured.candidate.model, manifest.model_digest, steps)
         return _announced(manifest, manifest_digest, verdict)
 
@@ -214,12 +210,6 @@ class Trainer:
         steps = [f"{trials} of {len(choice.found.trials)} trials"] * (trials > 0) + list(measured.candidate.reused)
         if steps:
             self._show(f"reused from earlier runs: {', '.join(steps)}")
-
-    def _registered(self, manifest: Manifest, onnx: bytes, run_id: str, card: str, report: Path) -> str:
-        try:
-            return self._registry.add(manifest, onnx, run_id=run_id, card=card, artefacts=report)
-        except OSError as error:
-            raise RefusedError("registry", f"the model cannot be kept: {error}; mend it and ask again") from error
 
 
 def costs_of(settings: TrainingSettings) -> Costs:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from shared.contracts.chain import ChainAudit, examined, readable
 from shared.contracts.events import ModelEvent
+from shared.models.manifest import ModelManifest
 from shared.models.packages import ModelIntegrityError, Packages
 
 
@@ -65,6 +66,7 @@ def _files(events: Iterable[ModelEvent], packages: Packages) -> tuple[int, int, 
                 event.model_version,
                 digest=event.model_digest,
                 manifest_digest=event.manifest_digest,
+                kind=ModelManifest,
             )
             whole += 1
         except ModelIntegrityError as error:

@@ -7,6 +7,8 @@ from msgspec import Struct
 
 MODEL_NAME = "fraud"
 """The model that scores card payments."""
+RECOMMENDATION = "recommendation"
+"""The model that chooses what a shopper sees next."""
 
 
 class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,30 +59,23 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     score: float
 
 
-class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model version.
+class ModelManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the manifest of any model version says.
 
     model_digest: SHA-256 of the ONNX file's bytes.
     data_digest: SHA-256 of the training set.
-    family, parameters: what kind of model it is and how it was made, as in services/training/estimators/families.py.
-    estimator: the same in one line, for people.
+    feature_version: SHA-256 of what a row, or a history, is made of; a model reads those of its own version only.
+    family, parameters: what kind of model it is and how it was made.
     code_commit: the commit of the code that trained it, where that can be told.
-    trained_until: event time of the newest payment it was trained on; payments after it are new to this model.
-    metrics: on the latest payments, each scored by a model of the same making that was trained on earlier ones only.
+    trained_until: event time of the newest event it was trained on; later ones are new to this model.
+    metrics: on the latest events, each by a model of the same making that was trained on earlier ones only.
     intervals: by metric name, the ends of its 95 % interval.
-    categories: by feature name; the other features go to the estimator as they are.
-    references: by feature name, and "score".
-    probes: rows that were held out, with the highest score among theirs; none in manifests of earlier versions.
     """
 
     model_name: str
     model_version: int
     model_digest: str
-    feature_set: str
     feature_version: str
-    feature_names: list[str]
-    categories: dict[str, CategoryEncoding] = {}
-    estimator: str
     family: str
     parameters: dict[str, str | int | float | bool | None] = {}
     code_commit: str | None = None
@@ -90,6 +85,51 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trained_until: datetime | None = None
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]] = {}
+
+
+class Manifest(ModelManifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of a model that scores payments.
+
+    estimator: family and parameters (services/training/estimators/families.py) in one line, for people.
+    categories: by feature name; the other features go to the estimator as they are.
+    references: by feature name, and "score".
+    probes: rows that were held out, with the highest score among theirs; none in manifests of earlier versions.
+    """
+
+    feature_set: str
+    feature_names: list[str]
+    categories: dict[str, CategoryEncoding] = {}
+    estimator: str
     thresholds: Thresholds
     references: dict[str, Reference]
     probes: list[Probe] = []
+
+
+class RecommendationProbe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One history and the best items for it where the model was made; wherever it is loaded, they must be the same.
+
+    items, weights: the history, the latest first, by position. segment: as in the graph. top, scores: best first.
+    """
+
+    items: list[int]
+    weights: list[float]
+    segment: int
+    top: list[int]
+    scores: list[float]
+
+
+class RecommendationManifest(ModelManifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One version of the model that recommends.
+
+    items: how many it can recommend. users: how many it was trained on. training_rows: their interactions.
+    probes: histories that were held out, among them an empty one.
+    """
+
+    items: int
+    users: int
+    probes: list[RecommendationProbe]
+
+
+def manifest_type(model_name: str) -> type[ModelManifest]:
+    """Return what a model's manifests are; models of other names score payments too, beside the first of them."""
+    return RecommendationManifest if model_name == RECOMMENDATION else Manifest

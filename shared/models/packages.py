@@ -11,11 +11,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, overload
 
 import msgspec
 
-from shared.models.manifest import Manifest
+from shared.models.manifest import Manifest, ModelManifest, manifest_type
+
+M = TypeVar("M", bound=ModelManifest)
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -32,7 +34,16 @@ class Package(NamedTuple):
     onnx: bytes
 
 
-def packed(manifest: Manifest, onnx: bytes) -> Package:
+class Announced(NamedTuple):
+    """A version, and the SHA-256 of its two files as far as they were announced."""
+
+    model_name: str
+    version: int
+    digest: str | None
+    manifest_digest: str | None
+
+
+def packed(manifest: ModelManifest, onnx: bytes) -> Package:
     """Return the files of a version; the same manifest gives the same bytes."""
     return Package(msgspec.json.format(msgspec.json.encode(manifest)), onnx)
 
@@ -42,16 +53,22 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_manifest(content: bytes, model_name: str, version: int, *, origin: str) -> Manifest:
+def read_manifest(content: bytes, model_name: str, version: int, *, kind: type[M], origin: str) -> M:
     """Return the manifest in `content`, which came from `origin`.
 
+    kind: what the caller can read; ModelManifest for that of any model.
+
     Raises:
-        ModelIntegrityError: not a manifest, or that of another model or version.
+        ModelIntegrityError: not a manifest, that of another model or version, or of another kind.
     """
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
+        manifest = msgspec.json.decode(content, type=manifest_type(model_name))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ModelIntegrityError(f"{origin}: {MANIFEST_FILE} cannot be read: {error}") from error
+    if not isinstance(manifest, kind):
+        raise ModelIntegrityError(
+            f"{origin}: {model_name} has a {type(manifest).__name__}, and asked for was a {kind.__name__}"
+        )
     if (manifest.model_name, manifest.model_version) != (model_name, version):
         raise ModelIntegrityError(
             f"{origin}: {MANIFEST_FILE} is that of {manifest.model_name} {manifest.model_version}, "
@@ -71,7 +88,7 @@ class Packages:
         folder = self._root / model_name
         return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()) if folder.is_dir() else []
 
-    def add(self, manifest: Manifest, onnx: bytes) -> Path:
+    def add(self, manifest: ModelManifest, onnx: bytes) -> Path:
         """Keep a new version; return its folder.
 
         Raises:
@@ -92,47 +109,71 @@ class Packages:
                 final.rename(aside.with_name("replaced"))  # and goes with what was written aside
             aside.rename(final)
 
-    def manifest(self, model_name: str, version: int) -> Manifest:
-        """Return a version's manifest; raises ModelIntegrityError when it is missing or unreadable."""
+    @overload
+    def manifest(self, model_name: str, version: int) -> Manifest: ...
+    @overload
+    def manifest(self, model_name: str, version: int, *, kind: type[M]) -> M: ...
+    def manifest(self, model_name: str, version: int, *, kind: type[ModelManifest] = Manifest) -> ModelManifest:
+        """Return a version's manifest; raises ModelIntegrityError when it is missing, unreadable or of another kind."""
         folder = self._folder(model_name, version)
-        return read_manifest(_read(folder / MANIFEST_FILE), model_name, version, origin=str(folder))
+        return read_manifest(_read(folder / MANIFEST_FILE), model_name, version, kind=kind, origin=str(folder))
 
+    @overload
     def load(
         self, model_name: str, version: int, *, digest: str | None, manifest_digest: str | None = None
-    ) -> tuple[Manifest, bytes]:
+    ) -> tuple[Manifest, bytes]: ...
+    @overload
+    def load(
+        self,
+        model_name: str,
+        version: int,
+        *,
+        digest: str | None,
+        manifest_digest: str | None = None,
+        kind: type[M],
+    ) -> tuple[M, bytes]: ...
+    def load(
+        self,
+        model_name: str,
+        version: int,
+        *,
+        digest: str | None,
+        manifest_digest: str | None = None,
+        kind: type[ModelManifest] = Manifest,
+    ) -> tuple[ModelManifest, bytes]:
         """Return a version's manifest and ONNX bytes, whose SHA-256 is `digest`.
 
-        manifest_digest: SHA-256 of the manifest file, where it was announced.
+        manifest_digest: SHA-256 of the manifest file, where it was announced. kind: of the manifest.
 
         Raises:
-            ModelIntegrityError: missing, unreadable, or not the announced bytes.
+            ModelIntegrityError: missing, unreadable, or not the announced bytes; or its manifest is of another kind.
         """
         folder = self._folder(model_name, version)
         package = Package(_read(folder / MANIFEST_FILE), _read(folder / MODEL_FILE))
-        return checked(package, model_name, version, digest=digest, manifest_digest=manifest_digest, origin=str(folder))
+        announced = Announced(model_name, version, digest, manifest_digest)
+        return checked(package, announced, kind=kind, origin=str(folder))
 
     def _folder(self, model_name: str, version: int) -> Path:
         return self._root / model_name / str(version)
 
 
-def checked(
-    package: Package, model_name: str, version: int, *, digest: str | None, manifest_digest: str | None, origin: str
-) -> tuple[Manifest, bytes]:
+def checked(package: Package, announced: Announced, *, kind: type[M], origin: str) -> tuple[M, bytes]:
     """Return the manifest and the ONNX bytes of `package`, which came from `origin`, once every digest holds.
 
     Raises:
-        ModelIntegrityError: not the announced bytes.
+        ModelIntegrityError: not the announced bytes, or its manifest is of another kind.
     """
     found = sha256(package.manifest)
-    if manifest_digest is not None and found != manifest_digest:
+    if announced.manifest_digest is not None and found != announced.manifest_digest:
         raise ModelIntegrityError(
-            f"{origin}: {MANIFEST_FILE} has SHA-256 {found}, announced was {manifest_digest}; register it again"
+            f"{origin}: {MANIFEST_FILE} has SHA-256 {found}, announced was {announced.manifest_digest}; "
+            "register it again"
         )
-    manifest = read_manifest(package.manifest, model_name, version, origin=origin)
+    manifest = read_manifest(package.manifest, announced.model_name, announced.version, kind=kind, origin=origin)
     found = sha256(package.onnx)
-    if not found == digest == manifest.model_digest:
+    if not found == announced.digest == manifest.model_digest:
         raise ModelIntegrityError(
-            f"{origin}: {MODEL_FILE} has SHA-256 {found}, announced was {digest}, "
+            f"{origin}: {MODEL_FILE} has SHA-256 {found}, announced was {announced.digest}, "
             f"{MANIFEST_FILE} says {manifest.model_digest}; register it again"
         )
     return manifest, package.onnx

@@ -10,11 +10,21 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from shared.contracts.events import ModelEvent
-from shared.models.manifest import Manifest
-from shared.models.packages import ModelIntegrityError, Package, Packages, checked, packed, read_manifest, sha256
+from shared.models.manifest import Manifest, ModelManifest
+from shared.models.packages import (
+    Announced,
+    M,
+    ModelIntegrityError,
+    Package,
+    Packages,
+    checked,
+    packed,
+    read_manifest,
+    sha256,
+)
 from shared.models.runs import DataSource, Version
 
 if TYPE_CHECKING:
@@ -57,7 +67,7 @@ class Registry:
             return tracking.begin(model_name, parameters, tags)
 
     def log_data(self, run_id: str, data: DataSource) -> None:
-        """Keep with a run the payments it is made from."""
+        """Keep with a run the events it is made from."""
         with self._asked() as tracking:
             tracking.log_data(run_id, data)
 
@@ -72,7 +82,9 @@ class Registry:
         with self._asked() as tracking:
             return tracking.reserve(model_name, run_id, above=newest)
 
-    def add(self, manifest: Manifest, onnx: bytes, *, run_id: str, card: str, artefacts: Path | None = None) -> str:
+    def add(
+        self, manifest: ModelManifest, onnx: bytes, *, run_id: str, card: str, artefacts: Path | None = None
+    ) -> str:
         """Register a version under the number that was reserved for its run, and end the run.
 
         card: the model card, Markdown. artefacts: a folder of files to keep with the run, as the report.
@@ -95,34 +107,63 @@ class Registry:
         with self._asked() as tracking:
             return tracking.versions(model_name)
 
-    def manifest(self, model_name: str, version: int) -> Manifest:
+    @overload
+    def manifest(self, model_name: str, version: int) -> Manifest: ...
+    @overload
+    def manifest(self, model_name: str, version: int, *, kind: type[M]) -> M: ...
+    def manifest(self, model_name: str, version: int, *, kind: type[ModelManifest] = Manifest) -> ModelManifest:
         """Return a version's manifest, from this machine where it is here.
 
+        kind: what the caller can read; ModelManifest for that of any model.
+
         Raises:
-            ModelIntegrityError: there is no such version, or its manifest cannot be read.
+            ModelIntegrityError: there is no such version, or its manifest cannot be read or is of another kind.
             RegistryUnavailableError: it is not on this machine, and MLflow fails.
         """
         with contextlib.suppress(ModelIntegrityError):
-            return self.packages.manifest(model_name, version)
+            return self.packages.manifest(model_name, version, kind=kind)
         package, origin = self._fetched(model_name, version)
-        return read_manifest(package.manifest, model_name, version, origin=origin)
+        return read_manifest(package.manifest, model_name, version, kind=kind, origin=origin)
 
+    @overload
     def load(
         self, model_name: str, version: int, *, digest: str | None, manifest_digest: str | None = None
-    ) -> tuple[Manifest, bytes]:
+    ) -> tuple[Manifest, bytes]: ...
+    @overload
+    def load(
+        self,
+        model_name: str,
+        version: int,
+        *,
+        digest: str | None,
+        manifest_digest: str | None = None,
+        kind: type[M],
+    ) -> tuple[M, bytes]: ...
+    def load(
+        self,
+        model_name: str,
+        version: int,
+        *,
+        digest: str | None,
+        manifest_digest: str | None = None,
+        kind: type[ModelManifest] = Manifest,
+    ) -> tuple[ModelManifest, bytes]:
         """Return a version's manifest and ONNX bytes, whose SHA-256 is `digest`.
 
         From this machine where the package is here and whole; else from MLflow, once, and kept here from then on.
-        manifest_digest: SHA-256 of the manifest file, where it was announced.
+        manifest_digest: SHA-256 of the manifest file, where it was announced. kind: of the manifest.
 
         Raises:
-            ModelIntegrityError: there is no such version, or what there is are not the announced bytes.
+            ModelIntegrityError: there is no such version, what there is are not the announced bytes, or its manifest is
+                of another kind.
             RegistryUnavailableError: it is not on this machine, and MLflow fails.
         """
         damage: ModelIntegrityError | None = None
         if version in self.packages.versions(model_name):
             try:
-                return self.packages.load(model_name, version, digest=digest, manifest_digest=manifest_digest)
+                return self.packages.load(
+                    model_name, version, digest=digest, manifest_digest=manifest_digest, kind=kind
+                )
             except ModelIntegrityError as error:
                 damage = error
                 log.error("a damaged package is fetched again: %s", error)  # noqa: TRY400 - the text says it all
@@ -132,7 +173,7 @@ class Registry:
             if damage is None:
                 raise
             raise ModelIntegrityError(f"{damage}; and it cannot be fetched again: {error}") from None
-        found = checked(package, model_name, version, digest=digest, manifest_digest=manifest_digest, origin=origin)
+        found = checked(package, Announced(model_name, version, digest, manifest_digest), kind=kind, origin=origin)
         try:
             self.packages.replace(model_name, version, package)
             log.info("%s %d was fetched from %s", model_name, version, origin)

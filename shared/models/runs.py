@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 
 class DataSource(NamedTuple):
-    """The payments that a run was made from.
+    """The events that a run was made from.
 
     digest: SHA-256 of the training set. archive: where they are archived. first_at, last_at: event time.
+    frauds: how many of payments were found to be fraud. name: what they are, in the plural.
     """
 
     digest: str
@@ -15,7 +16,8 @@ class DataSource(NamedTuple):
     first_at: datetime
     last_at: datetime
     rows: int
-    frauds: int
+    frauds: int | None = None
+    name: str = "payments"
 
 
 class Version(NamedTuple):

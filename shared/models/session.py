@@ -1,4 +1,7 @@
-"""ONNX models in memory: float32 rows in, probabilities of fraud out."""
+"""ONNX models in memory; of those that score payments: float32 rows in, probabilities of fraud out."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +14,30 @@ PROBE_BOUND = 1e-6
 """By how much a probe may score otherwise than where the model was made: processors round differently."""
 
 # What onnxruntime raises has no base of its own; a graph with too few outputs is an IndexError.
-_TROUBLES: tuple[type[Exception], ...] = (
+TROUBLES: tuple[type[Exception], ...] = (
     IndexError,
     *(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
 
 
-def opened(onnx: bytes) -> onnxruntime.InferenceSession:
-    """Return a session that runs a graph on one thread; raises what onnxruntime raises where it does not take it."""
+def opened(onnx: bytes, tables: Mapping[str, npt.NDArray[Any]] | None = None) -> onnxruntime.InferenceSession:
+    """Return a session that runs a graph on one thread; raises one of TROUBLES where onnxruntime does not take it.
+
+    tables: by name, constants that the graph only declares. The session reads them where they are, and keeps them.
+    """
     options = onnxruntime.SessionOptions()
+    given = {name: onnxruntime.OrtValue.ortvalue_from_numpy(table) for name, table in (tables or {}).items()}
+    if given:
+        # The first alone would copy, the second alone look for a file.
+        options.add_external_initializers(list(given), list(given.values()))
+        for name, value in given.items():
+            options.add_initializer(name, value)
     # One thread: two triple the 99th percentile of a single row (docs/decisions/0001).
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    session.tables = given  # whose memory must outlive it
+    return session
 
 
 class OnnxModel:
@@ -42,7 +56,7 @@ class OnnxModel:
             self._session = opened(onnx)
             self._input = self._session.get_inputs()[0].name
             score = self.scores(np.zeros((1, width), dtype=np.float32))[0]
-        except _TROUBLES as error:
+        except TROUBLES as error:
             raise ValueError(f"the graph does not turn {width} features into probabilities: {error}") from error
         if not 0 <= score <= 1:
             raise ValueError(f"the graph's second output is not a probability: {score}")

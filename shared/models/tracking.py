@@ -23,7 +23,7 @@ from mlflow.store.entities import PagedList
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.time import get_current_time_millis
 
-from shared.models.manifest import Manifest
+from shared.models.manifest import Manifest, ModelManifest, RecommendationManifest
 from shared.models.packages import MANIFEST_FILE, MODEL_FILE, Package, locked, sha256
 from shared.models.runs import DataSource, Version
 
@@ -82,14 +82,15 @@ class Tracking:
         return run_id
 
     def log_data(self, run_id: str, data: DataSource) -> None:
-        """Note the payments that a run was made from."""
+        """Note the events that a run was made from."""
         source = {"archive": data.archive, "first_at": data.first_at.isoformat(), "last_at": data.last_at.isoformat()}
+        frauds = {} if data.frauds is None else {"frauds": data.frauds}
         dataset = Dataset(
-            name="payments",
+            name=data.name,
             digest=data.digest[:_DATASET_DIGEST_CHARACTERS_MAX],
             source_type="archive",
             source=json.dumps(source),
-            profile=json.dumps({"rows": data.rows, "frauds": data.frauds, "sha256": data.digest}),
+            profile=json.dumps({"rows": data.rows, **frauds, "sha256": data.digest}),
         )
         self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
@@ -123,7 +124,7 @@ class Tracking:
             # This MLflow is younger than the packages: what they are called stays theirs.
             self._client.delete_model_version(model_name, str(number))
 
-    def upload(self, run_id: str, manifest: Manifest, package: Package, card: str) -> None:
+    def upload(self, run_id: str, manifest: ModelManifest, package: Package, card: str) -> None:
         """Put a model's files into its run as they are, then say of the version what they are."""
         with tempfile.TemporaryDirectory() as written:
             folder = Path(written)
@@ -225,15 +226,35 @@ def _version(version: ModelVersion, run: Run) -> Version:
     )
 
 
-def _write_model(folder: Path, run_id: str, manifest: Manifest, package: Package, card: str) -> None:
+def _signature(manifest: ModelManifest) -> ModelSignature:
+    """Return what goes into a model's graph and comes out of it."""
+    match manifest:
+        case Manifest():
+            given = Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.feature_names)))])
+            made = Schema([TensorSpec(np.dtype(np.float32), (-1, 2), "probabilities")])
+        case RecommendationManifest():
+            given = Schema(
+                [
+                    TensorSpec(np.dtype(np.int64), (-1,), "items"),
+                    TensorSpec(np.dtype(np.float32), (-1,), "weights"),
+                    TensorSpec(np.dtype(np.bool_), (manifest.items,), "mask"),
+                    TensorSpec(np.dtype(np.int64), (1,), "segment"),
+                    TensorSpec(np.dtype(np.float32), (1,), "popularity"),
+                    TensorSpec(np.dtype(np.int64), (1,), "k"),
+                ]
+            )
+            top, scores = np.dtype(np.int64), np.dtype(np.float32)
+            made = Schema([TensorSpec(top, (-1,), "top"), TensorSpec(scores, (-1,), "scores")])
+        case _:
+            raise TypeError(f"what a model with a {type(manifest).__name__} takes and makes is not known")
+    return ModelSignature(inputs=given, outputs=made)
+
+
+def _write_model(folder: Path, run_id: str, manifest: ModelManifest, package: Package, card: str) -> None:
     """Write what MLflow's own loaders need around the untouched bytes of the package."""
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.feature_names)))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 2), "probabilities")]),
-    )
     # Not in the signature: of a frame of named columns MLflow cannot return labels and probabilities.
-    names = {"feature_names": manifest.feature_names}
-    model = Model(artifact_path=_MODEL_FOLDER, run_id=run_id, signature=signature, metadata=names)
+    names = {"feature_names": manifest.feature_names} if isinstance(manifest, Manifest) else None
+    model = Model(artifact_path=_MODEL_FOLDER, run_id=run_id, signature=_signature(manifest), metadata=names)
     pyfunc.add_to_model(model, loader_module="mlflow.onnx", data=MODEL_FILE)
     model.add_flavor(
         "onnx",

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 from services.local.processes import ROOT
-from shared.models.manifest import MODEL_NAME
+from services.training.recommendation.export import export
+from shared.models.manifest import MODEL_NAME, RECOMMENDATION, RecommendationManifest
 from shared.models.packages import ModelIntegrityError
+from shared.models.recommender import RecommenderModel
 from shared.models.registry import Registry, RegistryUnavailableError
 from shared.models.runs import DataSource
 from shared.models.session import OnnxModel
@@ -34,6 +36,8 @@ from tests.models import (
     released,
     some_rows,
 )
+from tests.recommenders import manifest_of as recommendation_manifest
+from tests.recommenders import recommender
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -83,6 +87,37 @@ def test_mlflow_loads_it_too_from_our_very_bytes(registry: Registry, mlflow: Mod
     probabilities = model.predict(some_rows())["probabilities"]
     np.testing.assert_allclose(probabilities, fitted().predict_proba(some_rows()), atol=1e-6)
     assert stored_in_mlflow(tmp_path, "model.onnx").read_bytes() == onnx_bytes()
+
+
+def test_a_recommender_is_registered_beside_and_mlflow_runs_it(
+    registry: Registry, mlflow: ModuleType, tmp_path: Path
+) -> None:
+    register(registry)
+    run_id = registry.begin(RECOMMENDATION, parameters={"width": 4}, tags={})
+    registry.log_data(run_id, DataSource("d" * 64, "archive", BEGIN, END, 1_000, name="interactions"))
+    onnx = export(recommender())
+    manifest = recommendation_manifest(onnx, registry.reserve(RECOMMENDATION, run_id))
+    manifest_digest = registry.add(manifest, onnx, run_id=run_id, card="# Recommendation\n")
+    forget_packages(tmp_path)
+    digests = {"digest": manifest.model_digest, "manifest_digest": manifest_digest}
+    found = registry.load(RECOMMENDATION, 1, **digests, kind=RecommendationManifest)
+    assert found == (manifest, onnx)
+    assert registry.manifest(RECOMMENDATION, 1, kind=RecommendationManifest) == manifest
+    assert registry.manifest(MODEL_NAME, 1).model_name == MODEL_NAME
+    top = RecommenderModel(*found).recommend(np.array([3, 4]), np.ones(2, np.float32), np.ones(150, np.bool_), k=5)
+    answer = mlflow.pyfunc.load_model("models:/recommendation/1").predict(
+        {
+            "items": np.array([3, 4]),
+            "weights": np.ones(2, dtype=np.float32),
+            "mask": np.ones(150, dtype=np.bool_),
+            "segment": np.array([0]),
+            "popularity": np.ones(1, dtype=np.float32),
+            "k": np.array([5]),
+        }
+    )
+    assert answer["top"].tolist() == top.items.tolist()
+    (data,) = (use.dataset for use in mlflow.MlflowClient().get_run(run_id).inputs.dataset_inputs)
+    assert (data.name, json.loads(data.profile)) == ("interactions", {"rows": 1_000, "sha256": "d" * 64})
 
 
 def test_a_run_keeps_parameters_metrics_report_card_and_the_data_it_came_from(

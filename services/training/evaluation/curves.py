@@ -154,6 +154,17 @@ def importances(of: Sequence[Importance]) -> bytes:
     return _png(figure, axes, "Features by importance")
 
 
+def hits_by_rank(models: Sequence[tuple[str, npt.NDArray[np.int64]]], *, longest: int) -> bytes:
+    """Draw in which share of the cases the item was among the first 1, 2, ... `longest`; models: names and ranks."""
+    figure, axes = _figure()
+    lengths = np.arange(1, longest + 1)
+    for name, ranks in models:
+        axes.plot(lengths, [(ranks <= length).mean() for length in lengths], marker="o", markersize=3, label=name)
+    axes.set(xlabel="length of the list", ylabel="share of the cases", xlim=(1, longest), ylim=(0, None))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return _png(figure, axes, "Hit rate by length of the list")
+
+
 def _wilson(
     hits: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -32,7 +32,8 @@ Levels = npt.NDArray[np.int64]
 class PairedTest(NamedTuple):
     """How the test came out.
 
-    lead: the challenger's average precision less the champion's, on ranks. p_value: None where it cannot be tested.
+    lead: the challenger's figure less the champion's, here the average precision on ranks. p_value: None where it
+    cannot be tested.
     """
 
     better: bool

@@ -26,10 +26,11 @@ INTERVAL = timedelta(minutes=1)
 class NumberingTrainer:
     """Every run makes the next version and promotes it, unless `during` ends the run otherwise."""
 
-    feature_set = FRAUD
+    feature_version = FRAUD.version
 
     def __init__(self) -> None:
         self.judged_by: list[int] = []
+        self.shown: list[ModelEvent] = []
         self.during: Callable[[], None] = lambda: None
 
     def run(self, champion: ModelEvent | None, *, now: datetime) -> list[Step]:  # noqa: ARG002 - no archive to read here
@@ -47,6 +48,9 @@ class NumberingTrainer:
         )
         return [registered, Step("promoted", "better", version, model_digest=f"{version:064x}")]
 
+    def show_champion(self, promoted: ModelEvent) -> None:
+        self.shown.append(promoted)
+
 
 @dataclass
 class Service:
@@ -56,22 +60,21 @@ class Service:
     bus: MemoryBus = field(default_factory=lambda: MemoryBus(partitions=4))
     clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     trainer: NumberingTrainer = field(default_factory=NumberingTrainer)
+    recommender: NumberingTrainer = field(default_factory=NumberingTrainer)
 
     def __post_init__(self) -> None:
         self.bus.create_topics(TOPICS)
         self.log = ModelLog(self.bus)
-        self.shown: list[ModelEvent] = []
         self.handler = RequestHandler(
-            self.trainer,
+            {"fraud": self.trainer, "recommendation": self.recommender},
             self.log,
             Attempts(self.home / "attempts"),
             self.clock,
             interval=INTERVAL,
-            on_promoted=self.shown.append,
         )
 
     def restarted(self) -> "Service":
-        return Service(self.home, self.bus, self.clock, self.trainer)
+        return Service(self.home, self.bus, self.clock, self.trainer, self.recommender)
 
     def requested(self, name: str, *, by: str = "ada", model_name: str = "fraud") -> Delivery:
         """Return a request that is made now; the clock then moves on."""

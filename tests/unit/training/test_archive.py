@@ -5,12 +5,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from services.training.columns import feature_columns
 from services.training.refusal import RefusedError
 from shared.contracts.events import Decision, Reason
 from shared.contracts.ids import derived_event_id
-from shared.contracts.topics import FEATURES, LABELS, SCORES
+from shared.contracts.shopping import (
+    Exploration,
+    Impression,
+    Item,
+    ShownItem,
+    User,
+)
+from shared.contracts.topics import FEATURES, IMPRESSIONS, ITEMS, LABELS, SCORES, USERS
 from shared.features.catalog.fraud import FRAUD
 from shared.store.base import StoreUnavailableError
 from tests.events import START, TRACE_ID, label, payment
@@ -90,6 +98,87 @@ def test_a_decision_is_kept_whole(tmp_path: Path) -> None:
     assert row["score"] == 0.25
     assert (row["reason_codes"], row["reason_texts"], row["degraded"]) == (["score_review"], ["high"], ["features"])
     assert [row[name] for name in ("model_digest", "vector_digest")] == ["a" * 64, "c" * 64]
+
+
+def test_an_impression_keeps_all_that_another_policy_is_judged_by(tmp_path: Path) -> None:
+    exploration = Exploration(
+        place=1,
+        pool=["hat", "shoe"],
+        scores=[0.75, 0.5],
+        contexts=[[1.0, 0.0], [0.0, 1.0]],
+        propensities=[0.9, 0.1],
+        chosen=1,
+    )
+    shown = Impression(
+        event_id=derived_event_id(START, "impressions", "first"),
+        occurred_at=START,
+        trace_id=TRACE_ID,
+        recommendation_id="r1",
+        user_id="ada",
+        items=[
+            ShownItem(item_id="coat", score=0.9, propensity=1.0),
+            ShownItem(item_id="shoe", score=0.5, propensity=0.1),
+        ],
+        recent=["sock"],
+        model_name="recommendation",
+        model_version=2,
+        experiment="colours",
+        arm="blue",
+        exploration=exploration,
+    )
+    plain = replace(shown, event_id=derived_event_id(START, "impressions", "second"), exploration=None)
+    archive(tmp_path).write(delivered(IMPRESSIONS, [shown, plain]))
+    columns = ["item_ids", "scores", "propensities", "recent", "experiment", "arm", "model_version", "place", "pool"]
+    columns += ["pool_scores", "pool_contexts", "pool_propensities", "chosen"]
+    explored, not_explored = archive(tmp_path).rows(IMPRESSIONS, columns).select(columns).rows()
+    assert explored[:7] == (["coat", "shoe"], [0.9, 0.5], [1.0, 0.1], ["sock"], "colours", "blue", 2)
+    assert explored[7:] == (1, ["hat", "shoe"], [0.75, 0.5], [[1.0, 0.0], [0.0, 1.0]], [0.9, 0.1], 1)
+    assert not_explored[7:] == (None,) * 6
+
+
+def test_items_and_users_are_kept_as_they_were_sent(tmp_path: Path) -> None:
+    offered = Item(
+        event_id=derived_event_id(START, "items", "hat"),
+        occurred_at=START,
+        trace_id=TRACE_ID,
+        item_id="hat",
+        categories=["hats", "sale"],
+        attributes={"brand": "acme", "price": 9.5},
+        expires_at=START + DAY,
+    )
+    someone = User(
+        event_id=derived_event_id(START, "users", "ada"),
+        occurred_at=START,
+        trace_id=TRACE_ID,
+        user_id="ada",
+        attributes={"segment": "north"},
+        is_deleted=True,
+    )
+    kept = archive(tmp_path)
+    kept.write([*delivered(ITEMS, [offered]), *delivered(USERS, [someone])])
+    columns = ["item_id", "categories", "attributes", "is_available", "available_from", "expires_at", "is_deleted"]
+    (row,) = kept.rows(ITEMS, columns).select(columns).rows()
+    assert row == ("hat", ["hats", "sale"], '{"brand":"acme","price":9.5}', True, None, START + DAY, False)
+    (row,) = kept.rows(USERS, ["user_id", "attributes", "is_deleted"]).rows()
+    assert row[:3] == ("ada", '{"segment":"north"}', True)
+
+
+def test_rows_of_a_topic_can_be_chosen_by_date_and_by_what_they_say(tmp_path: Path) -> None:
+    kept = archive(tmp_path)
+    assert kept.rows(LABELS, ["transaction_id"]).is_empty()
+    assert (kept.dates(LABELS), kept.row_count(LABELS)) == ([], 0)
+    days = [label(payment(f"t{at}"), known_after=at * DAY) for at in range(5)]
+    kept.write(delivered(LABELS, days))
+    chosen = kept.rows(
+        LABELS,
+        ["transaction_id"],
+        since=start_date() + DAY,
+        until=start_date() + 3 * DAY,
+        only=pl.col("transaction_id") != "t2",
+    )
+    assert ids(chosen) == ["t1", "t3"]
+    assert kept.dates(LABELS) == [start_date() + at * DAY for at in range(5)]
+    assert kept.row_count(LABELS) == 5
 
 
 def test_event_time_has_come_as_far_as_the_newest_payment_or_label(tmp_path: Path) -> None:

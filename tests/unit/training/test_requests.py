@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services.training.handlers import LIMITED
 from shared.bus.base import BusUnavailableError
 from shared.bus.memory import MemoryBus, MemorySoleWriter
 from shared.contracts import codec
@@ -176,6 +177,18 @@ def test_the_chain_goes_on_over_runs_restarts_and_people(tmp_path: Path) -> None
     values = [record.value for record in service.log.records()]
     assert len(values) == 5
     assert first_broken_link(values, ModelEvent) is None
+
+
+def test_each_model_has_its_trainer_its_champion_and_its_own_turn(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.answered(service.alarmed("fraud drifts"))
+    registered, promoted = service.answered(service.requested("tastes change", by=LIMITED, model_name="recommendation"))
+    assert [event.model_name for event in (registered, promoted)] == ["recommendation"] * 2
+    assert (len(service.trainer.judged_by), service.recommender.judged_by) == (1, [0])
+    assert [event.model_name for event in service.recommender.shown] == ["recommendation"]
+    service.clock.advance(INTERVAL)
+    service.answered(service.alarmed("fraud drifts again"))
+    assert (service.trainer.judged_by, service.recommender.judged_by) == ([0, 1], [0])
 
 
 def test_a_request_for_an_unknown_model_is_rejected(tmp_path: Path) -> None:

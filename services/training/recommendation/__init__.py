@@ -1,0 +1,1 @@
+"""Recommenders: from the archive's interactions to a gated, registered model."""
