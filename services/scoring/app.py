@@ -1,5 +1,6 @@
 """Wires the scoring service."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,8 +18,12 @@ from services.scoring.jobs.endpoints import InForce, job_routes
 from services.scoring.jobs.listing import entries_on
 from services.scoring.jobs.runner import JobLimits, JobRunner
 from services.scoring.journal import Journal
+from services.scoring.model import ScoringModel, loading
 from services.scoring.policy.in_force import PolicyInForce
+from services.scoring.policy.kinds import PAYMENTS
 from services.scoring.policy.lists_in_force import ListsInForce
+from services.scoring.policy.policy import Policy
+from services.scoring.recommendations.wiring import wired
 from services.scoring.scorer import Scorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.state import StateReader
@@ -43,8 +48,8 @@ SERVICE = "scoring"
 class _InForce:
     """Who follows what decides: models, the policy, lists."""
 
-    deployment: Deployment
-    policy: PolicyInForce
+    deployment: Deployment[ScoringModel]
+    policy: PolicyInForce[Policy]
     lists: ListsInForce
 
     def problem(self) -> str | None:
@@ -54,24 +59,16 @@ class _InForce:
 
 def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return the service, wired and not started."""
-    in_force = _in_force(settings, bus, store, clock)
+    registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
+    in_force = _in_force(settings, registry, bus, store, clock)
     scorer = Scorer(
         lambda: in_force.deployment.roles, in_force.policy.current, fallback=settings.headrace_scoring_fallback
     )
     engine, unclaimed = FeatureEngine(FRAUD), Unclaimed()
     journal = _journal(settings)
     drain = Drain(journal, bus, store, engine, unclaimed, clock)
-    loop = Loop(
-        service=SERVICE,
-        name="decisions",
-        bus=bus,
-        topics=[FEATURES.name],
-        handler=ScoringHandler(scorer, in_force.lists.current, store, unclaimed, clock),
-        clock=clock,
-        instance=settings.headrace_instance,
-        options=LoopOptions(records_max=settings.headrace_scoring_batch_records),
-        wait_until=lambda: in_force.problem() or drain.not_settled(),
-    )
+    handler = ScoringHandler(scorer, in_force.lists.current, store, unclaimed, clock)
+    loop = _loop(settings, bus, clock, handler, lambda: in_force.problem() or drain.not_settled())
     states = store.on_event_loop()
     reader = StateReader(engine, states, in_force.lists.current, clock, age_max=settings.state_age_max)
     direct = DirectScoring(
@@ -89,23 +86,44 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
     scoring = Scoring(
         direct, lambda: in_force.deployment.roles, gate, _probing(settings, clock), clock, _bounds(settings, clock)
     )
-    api = scoring.api({**INFERENCE_SCHEMAS, **JOB_SCHEMAS})
+    recommending = wired(settings, bus, store, states, registry, clock)
+    api = scoring.api({**INFERENCE_SCHEMAS, **JOB_SCHEMAS, **recommending.schemas}, recommending.hot_routes)
+    recommending.add_routes(api)
     jobs = _other_routes(api, settings, in_force, bus, clock)
     return Service(
         name=SERVICE,
         app=api,
-        workers=(in_force.deployment, in_force.policy, in_force.lists, drain, loop, jobs),
+        workers=(in_force.deployment, in_force.policy, in_force.lists, drain, loop, jobs, *recommending.workers),
         checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
         closers=(states.close, bus.close, store.close),
         gate=gate,
     )
 
 
-def _in_force(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> _InForce:
-    registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
+def _loop(
+    settings: ScoringSettings,
+    bus: Bus,
+    clock: Clock,
+    handler: ScoringHandler,
+    wait_until: Callable[[], str | None],
+) -> Loop:
+    return Loop(
+        service=SERVICE,
+        name="decisions",
+        bus=bus,
+        topics=[FEATURES.name],
+        handler=handler,
+        clock=clock,
+        instance=settings.headrace_instance,
+        options=LoopOptions(records_max=settings.headrace_scoring_batch_records),
+        wait_until=wait_until,
+    )
+
+
+def _in_force(settings: ScoringSettings, registry: Registry, bus: Bus, store: Store, clock: Clock) -> _InForce:
     retry_seconds = settings.headrace_scoring_model_retry_seconds
-    deployment = Deployment(bus, registry, clock, model_name=MODEL_NAME, retry_seconds=retry_seconds)
-    return _InForce(deployment, PolicyInForce(bus), ListsInForce(bus, store, clock))
+    deployment = Deployment(bus, loading(registry), clock, model_name=MODEL_NAME, retry_seconds=retry_seconds)
+    return _InForce(deployment, PolicyInForce(bus, PAYMENTS), ListsInForce(bus, store, clock))
 
 
 def _journal(settings: ScoringSettings) -> Journal:

@@ -2,17 +2,16 @@
 
 import logging
 import threading
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Generic, NamedTuple
 
-from services.scoring.model import ScoringModel
-from services.scoring.roles import Canary, Roles
+from services.scoring.roles import Canary, M, Model, Roles
 from shared.bus.base import Bus, BusUnavailableError, Record
 from shared.contracts import codec
 from shared.contracts.codec import BadRecordError
 from shared.contracts.events import ModelEvent
 from shared.contracts.topics import MODELS, TOPICS
 from shared.models.lineage import Standing
-from shared.models.manifest import Manifest
 from shared.models.packages import ModelIntegrityError
 from shared.models.registry import RegistryUnavailableError
 from shared.runtime import metrics
@@ -25,21 +24,6 @@ _POLL_SECONDS = 0.2
 _CHAMPION, _CANARY, _CHALLENGER = "champion", "canary", "challenger"
 
 
-class Models(Protocol):
-    """Where versions are loaded from: the registry, or the packages on this machine alone."""
-
-    def load(
-        self, model_name: str, version: int, *, digest: str | None, manifest_digest: str | None
-    ) -> tuple[Manifest, bytes]:
-        """Return a version's manifest and ONNX bytes.
-
-        Raises:
-            ModelIntegrityError: missing, or not the announced bytes.
-            RegistryUnavailableError: it is not on this machine, and the registry does not answer.
-        """
-        ...
-
-
 class _Wanted(NamedTuple):
     """A version that was given a role, and the role."""
 
@@ -47,7 +31,7 @@ class _Wanted(NamedTuple):
     role: str
 
 
-class Deployment:
+class Deployment(Generic[M]):
     """Follows `models`; whoever is given a role there has it from the next request or batch on.
 
     `roles` is replaced as a whole, so one request sees one set of roles. A version is fetched, checked, loaded and
@@ -56,20 +40,26 @@ class Deployment:
     versions the topic is read again, so a rollback does not wait for a challenger.
     """
 
-    name = "deployment"
+    def __init__(
+        self, bus: Bus, load: Callable[[ModelEvent], M], clock: Clock, *, model_name: str, retry_seconds: float
+    ) -> None:
+        """Wire it.
 
-    def __init__(self, bus: Bus, models: Models, clock: Clock, *, model_name: str, retry_seconds: float) -> None:
-        """Wire it; a version that could not be loaded is tried again after `retry_seconds`."""
+        load: returns the version that an event names, ready to serve; raises ModelIntegrityError where it is missing or
+            not as announced, RegistryUnavailableError where it cannot be fetched now, ValueError where it does not do
+            what its manifest says. retry_seconds: after which it is tried again.
+        """
+        self.name = f"deployment of {model_name}"
         self._bus = bus
-        self._models = models
+        self._load_model = load
         self._clock = clock
         self._model_name = model_name
         self._retry_seconds = retry_seconds
         self._standing = Standing()
-        self._loaded: dict[int, ScoringModel] = {}
+        self._loaded: dict[int, M] = {}
         self._retry_at: dict[int, float] = {}
         self._is_ready = False
-        self.roles = Roles()
+        self.roles = Roles[M]()
 
     def problem(self) -> str | None:
         """Tell why nothing can be decided yet: who decides is not known, or was not tried."""
@@ -80,7 +70,7 @@ class Deployment:
             try:
                 self._follow(stop)
             except BusUnavailableError as error:
-                log.warning("deployment waits: %s", error)
+                log.warning("the %s waits: %s", self.name, error)
                 stop.wait(1.0)
 
     def _follow(self, stop: threading.Event) -> None:
@@ -130,7 +120,7 @@ class Deployment:
         waiting = (wanted for wanted in self._wanted() if self._model(wanted.event) is None)
         return next((each for each in waiting if self._retry_at.get(each.event.model_version, now) <= now), None)
 
-    def _model(self, event: ModelEvent | None) -> ScoringModel | None:
+    def _model(self, event: ModelEvent | None) -> M | None:
         """Return the model that an event names, where it is loaded."""
         model = self._loaded.get(event.model_version) if event else None
         return model if model and event and model.manifest.model_digest == event.model_digest else None
@@ -138,10 +128,7 @@ class Deployment:
     def _load(self, wanted: _Wanted) -> None:
         event, version = wanted.event, wanted.event.model_version
         try:
-            manifest, onnx = self._models.load(
-                event.model_name, version, digest=event.model_digest, manifest_digest=event.manifest_digest
-            )
-            self._loaded[version] = ScoringModel(manifest, onnx)
+            self._loaded[version] = self._load_model(event)
         except (ModelIntegrityError, RegistryUnavailableError, ValueError) as error:
             self._retry_at[version] = self._clock.monotonic_seconds() + self._retry_seconds
             metrics.MODEL_LOAD_FAILURES.labels(event.model_name).inc()
@@ -172,7 +159,7 @@ class Deployment:
         self._loaded = {version: model for version, model in self._loaded.items() if version in needed}
         self._retry_at = {version: at for version, at in self._retry_at.items() if version in needed}
 
-    def _tell(self, roles: Roles) -> None:
+    def _tell(self, roles: Roles[M]) -> None:
         """Let the log and the metrics show that `roles` take the place of those before."""
         before, after = _named(self.roles), _named(roles)
         for role, version in before - after:
@@ -186,8 +173,11 @@ class Deployment:
         )
 
 
-def _named(roles: Roles) -> set[tuple[str, int]]:
+def _named(roles: Roles[M]) -> set[tuple[str, int]]:
     """Return each role and the version that has it."""
-    holders = [(_CHAMPION, roles.champion), (_CANARY, roles.canary.model if roles.canary else None)]
+    holders: list[tuple[str, Model | None]] = [
+        (_CHAMPION, roles.champion),
+        (_CANARY, roles.canary.model if roles.canary else None),
+    ]
     holders += [(_CHALLENGER, model) for model in roles.challengers]
     return {(role, model.manifest.model_version) for role, model in holders if model is not None}

@@ -10,7 +10,8 @@ from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 
 from services.scoring.direct import AT_ONCE_MAX, Answer, DirectScoring
-from services.scoring.hot_path import PAYMENT, SCORE_PATH, HotApi, HotPath, answer_body
+from services.scoring.hot_api import HotApi, HotRoute
+from services.scoring.hot_path import PAYMENT, SCORE_PATH, HotPath, answer_body
 from services.scoring.model import ScoringModel
 from services.scoring.openapi import (
     SCHEMAS,
@@ -61,7 +62,7 @@ class Scoring:
     def __init__(
         self,
         direct: DirectScoring,
-        roles: Callable[[], Roles],
+        roles: Callable[[], Roles[ScoringModel]],
         gate: Gate,
         probing: ProbingBudget,
         clock: Clock,
@@ -77,13 +78,16 @@ class Scoring:
             direct, self._probing, clock, future=bounds.future, body_bytes_max=bounds.body_bytes_max
         )
 
-    def api(self, schemas: Mapping[str, Any]) -> FastAPI:
-        """Return the app; schemas: by name, of whatever else is added to it."""
+    def api(self, schemas: Mapping[str, Any], hot_routes: Sequence[HotRoute] = ()) -> FastAPI:
+        """Return the app.
+
+        schemas: by name, of whatever else is added to it. hot_routes: of that, what is answered before the router.
+        """
         app = HotApi(
-            self._hot_path,
+            [HotRoute("POST", SCORE_PATH, self._hot_path.body, takes_query=False), *hot_routes],
             schemas={**SCHEMAS, **schemas},
             title="Headrace scoring",
-            description="Payments in, decisions out.",
+            description="Payments in, decisions out; and what shoppers should see next.",
         )
         app.post(SCORE_PATH, tags=["scoring"], **score_operation())(self.score)
         app.post(f"{SCORE_PATH}/batch", tags=["scoring"], **batch_operation())(self.score_batch)
@@ -192,7 +196,7 @@ def _item(index: int, outcome: Answer | IntakeError) -> BatchItem:
     return BatchItem(index=index, status=HTTPStatus.OK, decision=decision)
 
 
-def _model_of(roles: Roles, version: int) -> ScoringModel | None:
+def _model_of(roles: Roles[ScoringModel], version: int) -> ScoringModel | None:
     canary = roles.canary.model if roles.canary else None
     models = [model for model in (roles.champion, canary, *roles.challengers) if model is not None]
     return next((model for model in models if model.manifest.model_version == version), None)

@@ -1,20 +1,36 @@
 """A batch of feature vectors to decisions, on the stream."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.json import Decoder
 
 from services.scoring.answers import Unclaimed, answer_key, first_answer
 from services.scoring.deciding import decision_id_of
 from services.scoring.policy.lists import Lists
+from services.scoring.recommendations.trust import distrust_text
 from services.scoring.scorer import Scorer
 from shared.bus.base import Outgoing
 from shared.contracts import codec
-from shared.contracts.events import FeatureVector, ShadowScore
+from shared.contracts.events import Decision, FeatureVector, ShadowScore, Verdict
 from shared.contracts.topics import SCORES, SHADOWS
+from shared.recommendation.history import distrust_key
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.loop import Delivery
 from shared.store.base import Store
+
+DISTRUSTED_FOR = timedelta(days=30)
+"""How long after a declined payment a shopper counts less for what others are recommended."""
+
+
+class _Outcome(Struct):
+    decision: Verdict
+    score: float | None
+
+
+_outcome_decoder = Decoder(_Outcome)
 
 
 class ScoringHandler:
@@ -42,12 +58,27 @@ class ScoringHandler:
         )
         new = dict(zip(open_places, map(codec.encode, decided), strict=True))
         decisions = [answer or new[at] for at, answer in enumerate(answers)]
+        self._distrust(vectors, answers, dict(zip(open_places, decided, strict=True)))
         now_ms = self._clock.now().timestamp() * 1000
         outgoing = []
         for (record, vector), decision in zip(pairs, decisions, strict=True):
             self._seconds.observe(max(0.0, now_ms - record.produced_ms) / 1000)
             outgoing.append(Outgoing(SCORES.name, _key(vector.transaction.card_id), decision, record.produced_ms))
         return [*outgoing, *map(_shadow, self._scorer.shadowed(vectors, decisions, listed))]
+
+    def _distrust(
+        self, vectors: Sequence[FeatureVector], answers: Sequence[bytes | None], decided: Mapping[int, Decision]
+    ) -> None:
+        """Note whose payments were declined: what such shoppers click says little of what others want."""
+        declined: dict[str, bytes] = {}
+        for at, (vector, answer) in enumerate(zip(vectors, answers, strict=True)):
+            user_id = vector.transaction.user_id
+            if user_id is not None:
+                outcome = _outcome_decoder.decode(answer) if answer else decided[at]
+                if outcome.decision == "decline":
+                    declined[user_id] = distrust_text(outcome.score)
+        for user_id, text in declined.items():
+            self._store.put(distrust_key(user_id), text, expire_after=DISTRUSTED_FOR)
 
     def _known(self, vectors: Sequence[FeatureVector]) -> tuple[list[bytes | None], list[list[str]]]:
         """Return what was answered over REST about each payment, and the entries of lists that match it."""

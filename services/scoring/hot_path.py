@@ -1,22 +1,15 @@
-"""POST /v1/score on a payment's critical path: an ASGI function in front of the router.
-
-FastAPI's way to an endpoint costs as much as everything that is done for the payment.
-"""
+"""POST /v1/score on a payment's critical path: in front of the router."""
 
 import asyncio
-from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from services.scoring.direct import Answer, DirectScoring
 from shared.access.gate import caller_of
 from shared.access.probing import ProbingBudget
 from shared.contracts.topics import TRANSACTIONS
-from shared.intake.http import DescribedApi, received, refusal, trace_id_in
+from shared.intake.http import received, trace_id_in
 from shared.intake.posted import POSTED
-from shared.intake.problems import IntakeError
 from shared.intake.taking import take
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
@@ -41,16 +34,9 @@ class HotPath:
         self._future = future
         self._body_bytes_max = body_bytes_max
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        try:
-            body = answer_body(await self.answer(scope, receive))
-        except IntakeError as error:
-            await refusal(error)(scope, receive, send)
-            return
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    async def body(self, scope: Scope, receive: Receive) -> bytes:
+        """Return the JSON of the answer to one request; raises IntakeError."""
+        return answer_body(await self.answer(scope, receive))
 
     async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """Return the decision on the payment that a request posts; raises IntakeError."""
@@ -68,21 +54,3 @@ class HotPath:
 def answer_body(answer: Answer) -> bytes:
     """Return the decision as it is answered: its own bytes, with one member put before."""
     return b'{"decision_id":"%b",%b' % (answer.decision_id.encode(), answer.decision[1:])
-
-
-class HotApi(DescribedApi):
-    """An API that has POST /v1/score answered before its router sees it; with a query the router gets it."""
-
-    def __init__(self, hot_path: HotPath, *, schemas: Mapping[str, Any], title: str, description: str) -> None:
-        super().__init__(schemas=schemas, title=title, description=description)
-        self._hot_path = hot_path
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, as ASGI says."""
-        is_hot = (
-            scope["type"] == "http"
-            and scope["path"] == SCORE_PATH
-            and scope["method"] == "POST"
-            and not scope["query_string"]
-        )
-        await (self._hot_path if is_hot else super().__call__)(scope, receive, send)

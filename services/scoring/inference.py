@@ -77,7 +77,7 @@ _, INFERENCE_SCHEMAS = msgspec.json.schema_components(
 )
 
 
-def inference_routes(app: FastAPI, roles: Callable[[], Roles], *, bytes_max: int) -> None:
+def inference_routes(app: FastAPI, roles: Callable[[], Roles[ScoringModel]], *, bytes_max: int) -> None:
     """Add /v2 to an app whose OpenAPI document has INFERENCE_SCHEMAS.
 
     roles: the models in service now. bytes_max: of a request's body.
@@ -143,7 +143,7 @@ def _told(endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-def _chosen(roles: Roles, request: Request) -> ScoringModel:
+def _chosen(roles: Roles[ScoringModel], request: Request) -> ScoringModel:
     """Return the model that a path names; without a version the one that decides."""
     loaded, name, version = _loaded(roles), request.path_params["model"], request.path_params.get("version")
     found = [each for each in loaded if each.manifest.model_name == name]
@@ -155,13 +155,13 @@ def _chosen(roles: Roles, request: Request) -> ScoringModel:
     raise ProtocolError(f"{wanted} is not in service; in service: {known or 'none'}", status=HTTPStatus.NOT_FOUND)
 
 
-def _loaded(roles: Roles) -> list[ScoringModel]:
+def _loaded(roles: Roles[ScoringModel]) -> list[ScoringModel]:
     canary = roles.canary.model if roles.canary else None
     models = (roles.champion, canary, *roles.challengers)
     return list(dict.fromkeys(model for model in models if model is not None))
 
 
-def _metadata(roles: Roles, model: ScoringModel) -> ModelMetadata:
+def _metadata(roles: Roles[ScoringModel], model: ScoringModel) -> ModelMetadata:
     manifest = model.manifest
     return ModelMetadata(
         name=manifest.model_name,

@@ -1,14 +1,15 @@
 """A model ready to score and to explain itself."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from services.scoring.explanation.explainer import Explainer, Explanation
 from services.scoring.explanation.reasons import reasons_of
-from shared.contracts.events import FeatureVector, Reason
+from shared.contracts.events import FeatureVector, ModelEvent, Reason
 from shared.features.catalog.fraud import FRAUD
 from shared.models.manifest import Manifest
 from shared.models.rounding import is_row_independent
@@ -19,6 +20,21 @@ log = logging.getLogger(__name__)
 
 _WARM_ROWS = (1, 2, 7, 64)
 """Sizes of the batches that are scored before the first one of traffic is."""
+
+
+class Models(Protocol):
+    """Where versions are loaded from: the registry, or the packages on this machine alone."""
+
+    def load(
+        self, model_name: str, version: int, *, digest: str | None, manifest_digest: str | None
+    ) -> tuple[Manifest, bytes]:
+        """Return a version's manifest and ONNX bytes.
+
+        Raises:
+            ModelIntegrityError: missing, or not the announced bytes.
+            RegistryUnavailableError: it is not on this machine, and the registry does not answer.
+        """
+        ...
 
 
 class ScoringModel:
@@ -88,3 +104,15 @@ class ScoringModel:
                 **fields(model_version=self.manifest.model_version),
             )
         return alike
+
+
+def loading(models: Models) -> Callable[[ModelEvent], ScoringModel]:
+    """Return what loads the version that an event names; it raises what `models` and ScoringModel do."""
+
+    def load(event: ModelEvent) -> ScoringModel:
+        manifest, onnx = models.load(
+            event.model_name, event.model_version, digest=event.model_digest, manifest_digest=event.manifest_digest
+        )
+        return ScoringModel(manifest, onnx)
+
+    return load

@@ -15,7 +15,9 @@ from shared.runtime import metrics
 class Scorer:
     """Scores with the models in service now, and decides by the policy in force now."""
 
-    def __init__(self, roles: Callable[[], Roles], policy: Callable[[], Policy], *, fallback: Verdict) -> None:
+    def __init__(
+        self, roles: Callable[[], Roles[ScoringModel]], policy: Callable[[], Policy], *, fallback: Verdict
+    ) -> None:
         """Wire it; `roles` and `policy` return what is in force at the moment, the same objects until that changes."""
         self._roles = roles
         self._policy = policy
@@ -51,7 +53,7 @@ class Scorer:
         return shadow_scores(vectors, made, roles, self._policy(), listed, fallback=self._fallback)
 
 
-def scores_of(vectors: Sequence[FeatureVector], roles: Roles) -> list[Scored]:
+def scores_of(vectors: Sequence[FeatureVector], roles: Roles[ScoringModel]) -> list[Scored]:
     """Return what the model of each vector's card says of it."""
     scored = []
     by_model: dict[ScoringModel, list[int]] = {}

@@ -73,3 +73,17 @@ class ScoringSettings(ServiceSettings):
     headrace_scoring_probing_delay_seconds_max: Annotated[
         float, Field(description="Longest that such an answer is held back.", ge=0)
     ] = 2.0
+    headrace_scoring_history_seconds_max: Annotated[
+        float,
+        Field(
+            description="Longest wait of a recommendation for the shopper's history; then it is as for an unknown one.",
+            gt=0,
+        ),
+    ] = 0.1
+    headrace_scoring_recommendation_bytes_max: Annotated[
+        int, Field(description="Largest body of POST /v1/recommendations and /v1/rank; more is answered 413.", ge=1)
+    ] = RECORD_BYTES_MAX
+    headrace_scoring_impressions_waiting_max: Annotated[
+        int,
+        Field(description="Most impressions that wait for the log; beyond, lists are shown and not on record.", ge=1),
+    ] = 10_000

@@ -13,7 +13,7 @@ from shared.contracts.topics import SHADOWS
 def shadow_scores(
     vectors: Sequence[FeatureVector],
     decisions: Sequence[Decision],
-    roles: Roles,
+    roles: Roles[ScoringModel],
     policy: Policy,
     listed: Sequence[Sequence[str]],
     *,

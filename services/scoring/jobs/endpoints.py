@@ -17,6 +17,7 @@ from services.scoring.jobs.described import MEDIA_TYPES, REJECTED, REMOVE, RESUL
 from services.scoring.jobs.folder import ACTIVE, Columns, JobFolder, Order
 from services.scoring.jobs.results import Format
 from services.scoring.jobs.runner import JobRunner
+from services.scoring.model import ScoringModel
 from services.scoring.policy.policy import Policy
 from services.scoring.roles import Roles
 from shared.bus.base import BusUnavailableError
@@ -37,7 +38,7 @@ class InForce(NamedTuple):
     entries: of lists, as they stand on the log; raises BusUnavailableError. fallback: where a payment gets no score.
     """
 
-    roles: Callable[[], Roles]
+    roles: Callable[[], Roles[ScoringModel]]
     policy: Callable[[], Policy]
     entries: Callable[[], Sequence[ListEvent]]
     fallback: Verdict

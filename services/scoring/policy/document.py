@@ -21,7 +21,7 @@ RuleCode = Annotated[
     Meta(
         pattern="^[a-z][a-z0-9_]*$",
         max_length=64,
-        description="Names the rule in reasons and metrics: small letters, digits and _, a letter first.",
+        description="Names the rule in reasons and metrics: made of small letters, digits and _, a letter first.",
     ),
 ]
 Expression = Annotated[

@@ -1,10 +1,11 @@
-"""The policy in force, and the worker that follows the `policies` topic to keep it that."""
+"""The policy of a kind that is in force, and the worker that follows the `policies` topic to keep it that."""
 
 import logging
 import threading
+from typing import Generic
 
 from services.scoring.policy.document import PolicyError
-from services.scoring.policy.policy import BEFORE_THE_FIRST, Policy
+from services.scoring.policy.kinds import Kind, P
 from services.scoring.policy.publishing import policy_in
 from shared.bus.base import Bus, BusUnavailableError
 from shared.contracts import codec
@@ -20,21 +21,23 @@ _POLL_SECONDS = 0.2
 _RETRY_SECONDS = 1.0
 
 
-class PolicyInForce:
-    """Follows `policies`; the newest policy that can be used takes over between two payments.
+class PolicyInForce(Generic[P]):
+    """Follows `policies`; the newest policy of its kind that can be used takes over between two questions.
 
     One that cannot (a feature that is not there any more, a record that was tampered with) stays out: the one before
     stays in force, the log says why, and a metric tells.
     """
 
-    name = "policy"
-
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, kind: Kind[P]) -> None:
+        self.name = f"{kind.name} policy"
         self._bus = bus
-        self._current = BEFORE_THE_FIRST
+        self._kind = kind
+        self._current: P = kind.before_the_first
+        self._version = metrics.POLICY_VERSION.labels(kind.name)
+        self._failures = metrics.POLICY_FAILURES.labels(kind.name)
         self._caught_up = False
 
-    def current(self) -> Policy:
+    def current(self) -> P:
         """Return the policy that decides now; the same object until another takes over."""
         return self._current
 
@@ -56,7 +59,8 @@ class PolicyInForce:
         try:
             while not stop.is_set():
                 for record in tail.poll(wait_seconds=_POLL_SECONDS):
-                    unread += _event(record.key, record.value, record.offset)
+                    read = _event(record.key, record.value, record.offset)
+                    unread += [event for event in read if event.policy_name == self._kind.name]
                 if tail.caught_up():
                     # Only the newest counts, so nothing is compiled before the topic's end is reached.
                     while unread and not self._put_in_force(unread.pop()):
@@ -69,15 +73,18 @@ class PolicyInForce:
     def _put_in_force(self, event: PolicyEvent) -> bool:
         """Tell whether the policy of `event` is in force now."""
         try:
-            self._current = policy_in(event)
+            self._current = policy_in(event, self._kind)
         except PolicyError as error:
-            metrics.POLICY_FAILURES.inc()
+            self._failures.inc()
             log.error(  # noqa: TRY400 - a person reads it, the traceback says nothing more
-                "policy version %d stays out of force, fix and publish it again: %s", event.policy_version, error
+                "%s version %d stays out of force, fix and publish it again: %s",
+                self.name,
+                event.policy_version,
+                error,
             )
             return False
-        metrics.POLICY_VERSION.set(event.policy_version)
-        log.info("policy version %d is in force", event.policy_version, **fields(trace_id=event.trace_id))
+        self._version.set(event.policy_version)
+        log.info("%s version %d is in force", self.name, event.policy_version, **fields(trace_id=event.trace_id))
         return True
 
 

@@ -2,34 +2,30 @@
 
 import difflib
 import re
-import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 import yaml
 
-from services.scoring.policy import document
-from services.scoring.policy.document import PolicyDocument, PolicyError, Problem
-from shared.contracts.events import ListName, Verdict
+from services.scoring.policy.document import PolicyError, Problem, digest_of
+from services.scoring.policy.field_types import description_at, names_at, words_at
+
+D = TypeVar("D", bound=msgspec.Struct)
 
 CHARACTERS_MAX = 200_000
 """Far more than the longest rules need, and less than a record of the log may hold."""
 
-_DEPTH_MAX = 8
+_DEPTH_MAX = 10
 _PLACE = re.compile(r"(.*?) - at `(\$[^`]*)`$", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
-_STRUCTS = (
-    PolicyDocument,
-    document.Rule,
-    document.ThresholdChoice,
-    document.CostMatrix,
-    document.Resolution,
-)
 
 
-def parsed(text: str) -> PolicyDocument:
-    """Return the document in `text`; its expressions are not compiled yet.
+def parsed(text: str, document_type: type[D], contradictions: Callable[[D], Sequence[Problem]]) -> D:
+    """Return the document in `text`; what its values mean, such as expressions, is not looked at.
+
+    contradictions: returns what is wrong with a document beyond the types of its fields.
 
     Raises:
         PolicyError: no YAML, a field unknown, missing, double or of the wrong type, or one that contradicts another.
@@ -38,13 +34,13 @@ def parsed(text: str) -> PolicyDocument:
     if double := list(_double_keys(tree)):
         raise with_lines(PolicyError(double), text)
     try:
-        found = msgspec.convert(yaml.safe_load(text), PolicyDocument)
-        document.digest_of(found)  # which an escaped half of a character would not let pass
+        found = msgspec.convert(yaml.safe_load(text), document_type)
+        digest_of(found)  # which an escaped half of a character would not let pass
     except msgspec.ValidationError as error:
-        raise with_lines(PolicyError([_problem(str(error))]), text) from error
+        raise with_lines(PolicyError([_problem(str(error), document_type)]), text) from error
     except (yaml.YAMLError, ValueError) as error:
         raise _refused(1, f"a value cannot be read: {error}; put texts in quotes") from error
-    if problems := document.contradictions(found):
+    if problems := contradictions(found):
         raise with_lines(PolicyError(problems), text)
     return found
 
@@ -69,7 +65,7 @@ def _tree(text: str) -> yaml.Node:
     except yaml.YAMLError as error:
         raise _refused(1, f"it is no YAML that can be read: {error}") from error
     if not isinstance(tree, yaml.MappingNode):
-        told = "a policy is a mapping of fields, such as `rules:` and a list below it; `{}` is one that adds nothing"
+        told = "a policy is a mapping of fields, each written as `name: value`; `{}` is one that adds nothing"
         raise _refused(1, told)
     return tree
 
@@ -102,21 +98,22 @@ def _double_keys(node: yaml.Node, path: str = "$") -> Iterator[Problem]:
             yield from _double_keys(value, f"{path}[{at}]")
 
 
-def _problem(complaint: str) -> Problem:
+def _problem(complaint: str, document_type: type[msgspec.Struct]) -> Problem:
     """Return what msgspec complains of, with what to do."""
     match = _PLACE.fullmatch(complaint)
     told, path = (match[1], match[2]) if match else (complaint, "$")
     unknown = _UNKNOWN_FIELD.search(told)
     if unknown is not None:
-        known = {name for struct in _STRUCTS for name in struct.__struct_fields__}
-        close = difflib.get_close_matches(unknown[1], known, n=1)
-        told = f"there is no field `{unknown[1]}`" + (f"; did you mean `{close[0]}`?" if close else "; take it out")
+        names = names_at(document_type, path)
+        close = difflib.get_close_matches(unknown[1], names, n=1)
+        told = f"there is no field `{unknown[1]}` here; "
+        told += f"did you mean `{close[0]}`?" if close else f"there are {', '.join(names)}"
     elif "Expected `float" in told and "got `str`" in told:
         told += "; write a number as 0.5 or 1.0e-3, without quotes"
     elif "Invalid enum value" in told:
-        told += f"; there are {', '.join(typing.get_args(ListName if '.lists' in path else Verdict))}"
+        told += f"; there are {', '.join(words_at(document_type, path))}"
     elif "matching regex" in told:
-        told = "a code is made of small letters, digits and _, a letter first, as in card_testing"
+        told = description_at(document_type, path) or told
     elif "Expected `str`, got" in told:
         told += "; put it in quotes"
     return Problem(path, told)

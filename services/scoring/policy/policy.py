@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from services.scoring.policy.document import PolicyDocument, PolicyError, Problem, digest_of
+from services.scoring.policy.document import PolicyDocument, PolicyError, Problem, contradictions, digest_of
 from services.scoring.policy.parsing import parsed, with_lines
 from services.scoring.policy.rules import Match, Rules
 from shared.contracts.events import FeatureVector, Reason, Verdict
@@ -89,13 +89,22 @@ class Policy:
         return Judgement(_settled({name for name, _ in entries}, matches, by_score), [*said, *reasons])
 
 
+def document_of(text: str) -> PolicyDocument:
+    """Return the document in `text` (YAML); its expressions are not compiled yet.
+
+    Raises:
+        PolicyError: it is none; the message names the lines.
+    """
+    return parsed(text, PolicyDocument, contradictions)
+
+
 def policy_of(text: str, *, version: int) -> Policy:
     """Return the policy that `text` describes (YAML).
 
     Raises:
         PolicyError: it cannot be put in force; the message names the lines.
     """
-    document = parsed(text)
+    document = document_of(text)
     try:
         return Policy(document, version=version)
     except PolicyError as error:
@@ -108,7 +117,7 @@ def checked(text: str) -> PolicyDocument:
     Raises:
         PolicyError: it could not; the message names the lines.
     """
-    document = parsed(text)
+    document = document_of(text)
     try:
         Rules(document.rules, FRAUD)
     except PolicyError as error:

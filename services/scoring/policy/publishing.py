@@ -1,15 +1,16 @@
-"""What is announced on `policies`: a new version, or the version before again.
+"""What is announced on `policies`: a new version, or the version before again; each kind of policy counts its own.
 
 Each function that returns an event is meant for ChainedLog.append, so that nothing is announced in between.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from services.scoring.policy.document import POLICY_NAME, PolicyError, Problem
-from services.scoring.policy.policy import Policy, policy_of
+from services.scoring.policy.document import PolicyError, Problem
+from services.scoring.policy.kinds import Kind, P
 from shared.bus.chained_log import Chain
 from shared.contracts import codec
 from shared.contracts.chain import ChainAudit, examined, readable
@@ -28,23 +29,29 @@ class Author(NamedTuple):
     at: datetime
 
 
-def publication(history: History, text: str, author: Author) -> PolicyEvent:
-    """Return the event that puts a policy in force, as the next version.
+def announced(history: History, kind: Kind[Any]) -> list[PolicyEvent]:
+    """Return what was announced of one kind, oldest first."""
+    return [event for event in history.events if event.policy_name == kind.name]
+
+
+def publication(history: History, text: str, author: Author, kind: Kind[Any]) -> PolicyEvent:
+    """Return the event that puts a policy in force, as the next version of its kind.
 
     text: the policy as it was written.
 
     Raises:
         PolicyError: it cannot be used, it is the newest already, or what it would be announced with is wrong.
     """
-    if history.events and history.events[-1].policy_digest == text_digest(text):
-        raise _refused(f"this is version {history.events[-1].policy_version}, the newest, already")
-    version = max((event.policy_version for event in history.events), default=0) + 1
-    policy_of(text, version=version)
+    events = announced(history, kind)
+    if events and events[-1].policy_digest == text_digest(text):
+        raise _refused(f"this is version {events[-1].policy_version}, the newest, already")
+    version = max((event.policy_version for event in events), default=0) + 1
+    kind.policy_of(text, version=version)
     event = PolicyEvent(
         event_id=new_event_id(author.at),
         occurred_at=author.at,
         trace_id=new_trace_id(),
-        policy_name=POLICY_NAME,
+        policy_name=kind.name,
         policy_version=version,
         policy_digest=text_digest(text),
         document=text,
@@ -58,7 +65,7 @@ def publication(history: History, text: str, author: Author) -> PolicyEvent:
         raise _refused(f"this cannot be announced: {error}") from error
 
 
-def going_back(history: History, author: Author, *, version: int | None = None) -> PolicyEvent:
+def going_back(history: History, author: Author, kind: Kind[Any], *, version: int | None = None) -> PolicyEvent:
     """Return the event that puts an earlier policy in force again, as a new version.
 
     version: None goes back to the policy before the present one; twice in a row goes back two, not back and forth.
@@ -66,14 +73,14 @@ def going_back(history: History, author: Author, *, version: int | None = None) 
     Raises:
         PolicyError: there is none, or it cannot be used any more.
     """
-    chosen = _previous(history) if version is None else version_of(history, version)
-    return publication(history, chosen.document, author)
+    chosen = _previous(announced(history, kind)) if version is None else version_of(history, version, kind)
+    return publication(history, chosen.document, author, kind)
 
 
-def _previous(history: History) -> PolicyEvent:
+def _previous(events: Sequence[PolicyEvent]) -> PolicyEvent:
     """Return what was in force before; who publishes an earlier text again goes back to it."""
     stack: list[PolicyEvent] = []
-    for event in history.events:
+    for event in events:
         same = [at for at, earlier in enumerate(stack) if earlier.policy_digest == event.policy_digest]
         stack = [*stack[: same[-1]], event] if same else [*stack, event]
     if len(stack) < 2:
@@ -81,41 +88,44 @@ def _previous(history: History) -> PolicyEvent:
     return stack[-2]
 
 
-def version_of(history: History, version: int | None) -> PolicyEvent:
+def version_of(history: History, version: int | None, kind: Kind[Any]) -> PolicyEvent:
     """Return the event of a version; None asks for the newest.
 
     Raises:
         PolicyError: there is no such version.
     """
-    found = [event for event in history.events if version in (None, event.policy_version)]
+    events = announced(history, kind)
+    found = [event for event in events if version in (None, event.policy_version)]
     if not found:
-        there = ", ".join(str(event.policy_version) for event in history.events) or "none yet"
+        there = ", ".join(str(event.policy_version) for event in events) or "none yet"
         raise _refused(f"no such version of the policy was published; there is {there}")
     return found[-1]
 
 
-def policy_in(event: PolicyEvent) -> Policy:
-    """Return the policy that an event announces.
+def policy_in(event: PolicyEvent, kind: Kind[P]) -> P:
+    """Return the policy that an event of this kind announces.
 
     Raises:
         PolicyError: it cannot be used, or it is not the text that the event's digest names.
     """
     if text_digest(event.document) != event.policy_digest:
         raise _refused(f"its text has the digest {text_digest(event.document)}, announced is {event.policy_digest}")
-    return policy_of(event.document, version=event.policy_version)
+    return kind.policy_of(event.document, version=event.policy_version)
 
 
 def audited(values: Sequence[bytes | None], *, earlier_head: str | None = None) -> ChainAudit:
-    """Check the whole `policies` topic: its chain, that versions count up, and that each text is the announced one.
+    """Check all of `policies`: its chain, that each kind's versions count up, and that each text is the announced one.
 
     values: of all records, oldest first. earlier_head: as for `examined`.
     """
     found = examined(values, PolicyEvent, earlier_head=earlier_head)
     problems = list(found.problems)
-    for at, event in enumerate(readable(values, PolicyEvent), start=1):
-        told = f"event {event.event_id}, version {event.policy_version}"
-        if event.policy_version != at:
-            problems.append(f"{told}: it should be version {at}")
+    newest: Counter[str] = Counter()
+    for event in readable(values, PolicyEvent):
+        newest[event.policy_name] += 1
+        told = f"event {event.event_id}, {event.policy_name} version {event.policy_version}"
+        if event.policy_version != newest[event.policy_name]:
+            problems.append(f"{told}: it should be version {newest[event.policy_name]}")
         if text_digest(event.document) != event.policy_digest:
             problems.append(f"{told}: its text has another digest than {event.policy_digest}")
     return found._replace(problems=tuple(problems))

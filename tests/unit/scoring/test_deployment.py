@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.scoring.deployment import Deployment
+from services.scoring.model import loading
 from services.scoring.policy.policy import BEFORE_THE_FIRST
 from services.scoring.scorer import Scorer
 from shared.bus.base import Outgoing
@@ -33,7 +34,9 @@ class Scene:
         self.restart()
 
     def restart(self) -> None:
-        self.deployment = Deployment(self.bus, self.packages, SystemClock(), model_name=MODEL_NAME, retry_seconds=0.01)
+        self.deployment = Deployment(
+            self.bus, loading(self.packages), SystemClock(), model_name=MODEL_NAME, retry_seconds=0.01
+        )
 
     @property
     def service(self) -> Service:
@@ -172,7 +175,7 @@ def test_bytes_that_are_no_graph_stay_out_although_they_are_the_announced_ones(s
             manifest, onnx = scene.packages.load(model_name, version, digest=digest, manifest_digest=manifest_digest)
             return manifest, onnx if version == 1 else onnx[:1000]
 
-    scene.deployment = Deployment(scene.bus, Odd(), SystemClock(), model_name=MODEL_NAME, retry_seconds=0.01)
+    scene.deployment = Deployment(scene.bus, loading(Odd()), SystemClock(), model_name=MODEL_NAME, retry_seconds=0.01)
     with running(scene.service):
         scene.wait_for(1)
         failures = load_failures()

@@ -35,7 +35,7 @@ def model(version: int, column: int) -> ScoringModel:
 ROLES = Roles(model(3, 0), Canary(model(4, 1), 0.1), (model(5, 2),))
 
 
-def api(roles: Roles = ROLES) -> DescribedApi:
+def api(roles: Roles[ScoringModel] = ROLES) -> DescribedApi:
     app = DescribedApi(schemas=INFERENCE_SCHEMAS, title="Headrace scoring", description="Raw models.")
     inference_routes(app, lambda: roles, bytes_max=BYTES_MAX)
     return app

@@ -26,7 +26,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[ScoringModel]:
     return [ScoringModel(*packages.load("fraud", m.model_version, digest=m.model_digest)) for m in manifests]
 
 
-def canary_cards(roles: Roles, cards: Iterable[str] = CARDS) -> set[str]:
+def canary_cards(roles: Roles[ScoringModel], cards: Iterable[str] = CARDS) -> set[str]:
     return {card for card in cards if roles.model_for(card)[1] == "canary"}
 
 

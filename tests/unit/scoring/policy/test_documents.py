@@ -3,8 +3,8 @@
 import pytest
 
 from services.scoring.policy.document import EXPRESSION_CHARACTERS_MAX, RULES_MAX, PolicyError
-from services.scoring.policy.parsing import CHARACTERS_MAX, parsed
-from services.scoring.policy.policy import checked, policy_of
+from services.scoring.policy.parsing import CHARACTERS_MAX
+from services.scoring.policy.policy import checked, document_of, policy_of
 from shared.models.manifest import Thresholds
 from tests.unit.scoring.policy.policy_scene import rule, with_rules
 
@@ -30,13 +30,13 @@ def when(expression: str) -> str:
 
 
 def test_a_document_that_says_nothing_leaves_everything_as_it_is() -> None:
-    document = parsed("{}")
+    document = document_of("{}")
     assert (document.numbers, document.rules, document.lists) == (None, [], ("allow", "block"))
     assert (document.explain, document.reasons_max) == (("review", "decline"), 3)
 
 
 def test_thresholds_are_numbers_or_an_aim_that_is_resolved_when_it_is_published() -> None:
-    assert parsed("thresholds: {review: 0.2, decline: 1}").numbers == Thresholds(review=0.2, decline=1.0)
+    assert document_of("thresholds: {review: 0.2, decline: 1}").numbers == Thresholds(review=0.2, decline=1.0)
     for aim in (f"costs: {COSTS}", "reviews_a_day: 40", f"costs: {COSTS}, reviews_a_day: 40"):
         text = f"thresholds: {{{aim}}}\n"
         assert not checked(text).is_resolved
@@ -76,7 +76,7 @@ def test_thresholds_are_numbers_or_an_aim_that_is_resolved_when_it_is_published(
         (with_rules(rule("a", "true", "review").replace("'a test'", '"\\ud800"')), ["surrogates"]),
         (with_rules('- {code: a, action: review, reason: r, when: "true\\0 && amount"}'), ["line 2, rules[0].when"]),
         (RESOLVED, ["line 1, resolved", "take it out"]),
-        (with_rules(rule("a", "true", "block")), ["line 4, rules[0].action", "'block'", "approve, review, decline"]),
+        (with_rules(rule("a", "true", "block")), ["line 4, rules[0].action", "'block'", "approve, decline, review"]),
         (with_rules(rule("Card testing", "true", "review")), ["line 2, rules[0].code", "small letters"]),
         (with_rules("- code: a\n  when: true\n  action: review\n  reason: r\n"), ["line 3, rules[0].when", "quotes"]),
         (with_rules("- code: a\n  when: 'true'\n  action: review\n"), ["line 2, rules[0]", "`reason`"]),

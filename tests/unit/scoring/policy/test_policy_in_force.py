@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from msgspec.structs import replace
 
 from services.scoring.policy.in_force import PolicyInForce
+from services.scoring.policy.kinds import PAYMENTS
+from services.scoring.policy.policy import Policy
 from services.scoring.policy.publishing import Author, going_back, publication, text_digest
 from shared.bus.base import Outgoing
 from shared.bus.chained_log import ChainedLog
@@ -39,27 +41,27 @@ def publish(bus: MemoryBus, text: str, *, unchecked: bool = False) -> None:
 
     log = ChainedLog(bus, POLICIES, PolicyEvent)
     if unchecked:
-        log.append(lambda history: [as_told(publication(history, f"# {len(history.events)}\n{{}}", ADA))])
+        log.append(lambda history: [as_told(publication(history, f"# {len(history.events)}\n{{}}", ADA, PAYMENTS))])
     else:
-        log.append(lambda history: [publication(history, text, ADA)])
+        log.append(lambda history: [publication(history, text, ADA, PAYMENTS)])
 
 
-def service(policy: PolicyInForce) -> Service:
+def service(policy: PolicyInForce[Policy]) -> Service:
     return Service(name="test", app=FastAPI(), workers=(policy,))
 
 
-def verdict(policy: PolicyInForce) -> tuple[int, str, Sequence[str]]:
+def verdict(policy: PolicyInForce[Policy]) -> tuple[int, str, Sequence[str]]:
     current = policy.current()
     judgement = current.judge(vector(), 0.1, THRESHOLDS, (), fallback="review")
     return current.version, judgement.verdict, codes(judgement)
 
 
 def failures() -> float:
-    return metrics.REGISTRY.get_sample_value("headrace_policy_failures_total") or 0.0
+    return metrics.REGISTRY.get_sample_value("headrace_policy_failures_total", {"policy": "payments"}) or 0.0
 
 
 def test_it_is_ready_once_it_knows_that_there_is_none(bus: MemoryBus) -> None:
-    policy = PolicyInForce(bus)
+    policy = PolicyInForce(bus, PAYMENTS)
     assert policy.problem() is not None
     with running(service(policy)):
         wait_until(lambda: policy.problem() is None, "ready")
@@ -67,7 +69,7 @@ def test_it_is_ready_once_it_knows_that_there_is_none(bus: MemoryBus) -> None:
 
 
 def test_a_policy_takes_over_while_running_and_is_found_again_after_a_restart(bus: MemoryBus) -> None:
-    policy = PolicyInForce(bus)
+    policy = PolicyInForce(bus, PAYMENTS)
     publish(bus, REVIEWS)
     with running(service(policy)):
         wait_until(lambda: policy.current().version == 1, "version 1")
@@ -76,12 +78,12 @@ def test_a_policy_takes_over_while_running_and_is_found_again_after_a_restart(bu
         publish(bus, DECLINES)
         wait_until(lambda: policy.current().version == 2, "version 2")
         assert verdict(policy) == (2, "decline", ["rule:two"])
-        ChainedLog(bus, POLICIES, PolicyEvent).append(lambda history: [going_back(history, ADA)])
+        ChainedLog(bus, POLICIES, PolicyEvent).append(lambda history: [going_back(history, ADA, PAYMENTS)])
         wait_until(lambda: policy.current().version == 3, "version 3")
         assert verdict(policy) == (3, "review", ["rule:one"])
         assert policy.current().digest(THRESHOLDS, "review") == before.digest(THRESHOLDS, "review")
-        assert metrics.REGISTRY.get_sample_value("headrace_policy_version") == 3
-    restarted = PolicyInForce(bus)
+        assert metrics.REGISTRY.get_sample_value("headrace_policy_version", {"policy": "payments"}) == 3
+    restarted = PolicyInForce(bus, PAYMENTS)
     with running(service(restarted)):
         wait_until(lambda: restarted.problem() is None, "ready")
         assert verdict(restarted) == (3, "review", ["rule:one"])
@@ -91,7 +93,7 @@ def test_a_policy_that_cannot_be_used_stays_out_and_the_one_before_stays(bus: Me
     gone, before = with_rules(rule("old", "feature_that_was_taken_out > 1", "decline")), failures()
     publish(bus, REVIEWS)
     publish(bus, gone, unchecked=True)
-    policy = PolicyInForce(bus)
+    policy = PolicyInForce(bus, PAYMENTS)
     with running(service(policy)):
         wait_until(lambda: policy.problem() is None, "ready")
         assert verdict(policy) == (1, "review", ["rule:one"])
@@ -106,10 +108,10 @@ def test_a_policy_that_cannot_be_used_stays_out_and_the_one_before_stays(bus: Me
 def test_a_record_that_was_tampered_with_or_cannot_be_read_decides_nothing(bus: MemoryBus) -> None:
     publish(bus, REVIEWS)
     ChainedLog(bus, POLICIES, PolicyEvent).append(
-        lambda history: [replace(publication(history, DECLINES, ADA), document="{}")]
+        lambda history: [replace(publication(history, DECLINES, ADA, PAYMENTS), document="{}")]
     )
     bus.publisher().send(Outgoing(POLICIES.name, b"payments", b"noise")).result()
-    policy = PolicyInForce(bus)
+    policy = PolicyInForce(bus, PAYMENTS)
     with running(service(policy)):
         wait_until(lambda: policy.problem() is None, "ready")
         assert verdict(policy) == (1, "review", ["rule:one"])

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.scoring.policy.document import PolicyError
+from services.scoring.policy.kinds import PAYMENTS
 from services.scoring.policy.publishing import (
     Author,
     History,
@@ -41,11 +42,11 @@ def publish(log: ChainedLog[PolicyEvent], *texts: str) -> None:
 
 
 def _next(text: str, history: History) -> list[PolicyEvent]:
-    return [publication(history, text, ADA)]
+    return [publication(history, text, ADA, PAYMENTS)]
 
 
 def go_back(log: ChainedLog[PolicyEvent], version: int | None = None) -> str:
-    [event] = log.append(lambda history: [going_back(history, ADA, version=version)])
+    [event] = log.append(lambda history: [going_back(history, ADA, PAYMENTS, version=version)])
     return event.document
 
 
@@ -60,8 +61,8 @@ def test_versions_count_up_and_each_follows_the_one_before(log: ChainedLog[Polic
         (at, text, text_digest(text)) for at, text in enumerate((A, B, C), start=1)
     ]
     assert audited(values(log)).problems == ()
-    assert version_of(log.chain(), 2).document == B
-    assert version_of(log.chain(), None).document == C
+    assert version_of(log.chain(), 2, PAYMENTS).document == B
+    assert version_of(log.chain(), None, PAYMENTS).document == C
 
 
 def test_going_back_twice_goes_back_two_and_what_was_left_is_not_returned_to(log: ChainedLog[PolicyEvent]) -> None:
@@ -84,7 +85,7 @@ def test_what_cannot_be_used_or_changes_nothing_is_not_announced(log: ChainedLog
 
 def test_a_reason_that_no_reader_takes_is_refused(log: ChainedLog[PolicyEvent]) -> None:
     with pytest.raises(PolicyError, match="reason"):
-        publication(log.chain(), A, ADA._replace(reason="x" * 5_000))
+        publication(log.chain(), A, ADA._replace(reason="x" * 5_000), PAYMENTS)
 
 
 def changed(found: list[bytes]) -> None:

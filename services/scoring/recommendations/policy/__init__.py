@@ -1,0 +1,1 @@
+"""How lists are put together and what is tried on whom; written by people, versioned, replaced while it runs."""
