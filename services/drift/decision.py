@@ -9,7 +9,7 @@ from enum import Enum
 class Finding:
     """A statistic that has reached its threshold.
 
-    at: event time of the newest payment looked at.
+    at: event time of the newest payment, or list of recommendations, looked at.
     harmful: whether users are worse off already, or the input has merely changed.
     """
 

@@ -1,19 +1,18 @@
-"""Features, decisions, labels and model events in; alarms and requests for a new model out."""
+"""Features, decisions, labels and model events in; alarms about the model that scores payments out."""
 
 import logging
 from collections.abc import Callable, Sequence
 
 from services.drift.champion import UnwatchableModelError, champion_of
-from services.drift.decision import Finding, Response
+from services.drift.decision import Finding
 from services.drift.performance import Outcomes
 from services.drift.replay import Replay
 from services.drift.settings import DriftSettings
+from services.drift.telling import told
 from services.drift.watch import Watch
 from shared.bus.base import Outgoing
-from shared.contracts import codec
-from shared.contracts.events import Decision, DriftAlarm, FeatureVector, Label, ModelEvent, RetrainingRequest
-from shared.contracts.ids import derived_event_id
-from shared.contracts.topics import DRIFT, FEATURES, LABELS, MODELS, RETRAINING, SCORES
+from shared.contracts.events import Decision, FeatureVector, Label, ModelEvent
+from shared.contracts.topics import FEATURES, LABELS, MODELS, SCORES
 from shared.models.lineage import puts_in_force
 from shared.models.manifest import MODEL_NAME, Manifest
 from shared.models.packages import ModelIntegrityError
@@ -30,7 +29,7 @@ TOPIC_NAMES = (MODELS.name, SCORES.name, FEATURES.name, LABELS.name)
 
 
 class Monitor:
-    """Watches the model in service; its memory lives in this process."""
+    """Watches the model that scores payments; its memory lives in this process."""
 
     def __init__(self, load_manifest: Callable[[str, int], Manifest], settings: DriftSettings, clock: Clock) -> None:
         """Start without a model.
@@ -101,7 +100,7 @@ class Monitor:
             return
         self._problem = None
         self._watch = Watch(champion, self._settings)
-        metrics.DRIFT_STATISTIC.clear()
+        metrics.DRIFT_STATISTIC.remove_by_labels({"model": MODEL_NAME})
         log.info("watching model %s %s", event.model_name, event.model_version, **fields(trace_id=event.trace_id))
 
     def _decision(self, decision: Decision) -> list[Finding]:
@@ -133,35 +132,4 @@ class Monitor:
         if self._watch is None:
             return []
         response = self._watch.policy.respond(finding, self._clock.now())
-        if response is Response.IGNORE:
-            return []
-        version = self._watch.champion.version
-        trace_id = delivery.event.trace_id
-        place = f"{delivery.record.topic}/{delivery.record.partition}/{delivery.record.offset}"
-        identity = (MODEL_NAME, str(version), finding.signal, place)
-        alarm = DriftAlarm(
-            event_id=derived_event_id(finding.at, DRIFT.name, *identity),
-            occurred_at=finding.at,
-            trace_id=trace_id,
-            model_name=MODEL_NAME,
-            model_version=version,
-            signal=finding.signal,
-            statistic=finding.statistic,
-            threshold=finding.threshold,
-            samples=finding.samples,
-            explanation=finding.explanation,
-        )
-        metrics.DRIFT_ALARMS.labels(MODEL_NAME, finding.signal).inc()
-        log.warning("%s", finding.explanation, **fields(trace_id=trace_id, signal=finding.signal))
-        answers = [Outgoing(DRIFT.name, MODEL_NAME.encode(), codec.encode(alarm))]
-        if response is Response.ALARM_AND_RETRAIN:
-            request = RetrainingRequest(
-                event_id=derived_event_id(finding.at, RETRAINING.name, *identity),
-                occurred_at=finding.at,
-                trace_id=trace_id,
-                model_name=MODEL_NAME,
-                requested_by="drift",
-                reason=finding.explanation,
-            )
-            answers.append(Outgoing(RETRAINING.name, MODEL_NAME.encode(), codec.encode(request)))
-        return answers
+        return told(finding, response, delivery, model_name=MODEL_NAME, version=self._watch.champion.version)

@@ -1,10 +1,10 @@
 """How well a model catches fraud, judged by the labels that came in."""
 
-import math
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.drift.fall import FallTest
 from shared.contracts.events import Decision
 
 EXPECTED_RECALL_MIN = 0.01
@@ -46,11 +46,8 @@ class Outcomes:
 class RecallMonitor:
     """Notices when a model catches clearly less fraud than it did on held-out payments.
 
-    A CUSUM of the log-likelihood ratio of "recall has halved" against "recall holds", one step a labelled fraud
-    (Page, 1954; for Bernoulli trials Reynolds and Stoumbos, 1999). While recall is at or above the expected one,
-    the mean number of labels to a false alarm is at least exp(threshold), and the chance of one within n labels at
-    most n / exp(threshold) (Shin, Ramdas and Rinaldo, E-detectors, 2024). Both hold for frauds missed independently of
-    each other; bursts of fraud on one card make false alarms likelier. Simulated with a threshold of ln(2,000): a false
+    A trial of its FallTest is a labelled fraud, and the fall that is looked for is to a half; frauds are missed
+    independently of each other as far as they are on different cards. Simulated with a threshold of ln(2,000): a false
     alarm every 20,000 labels or more; a fall from 0.7 to 0.35 noticed after 31 labels at the median, 56 at the 90th
     percentile.
     """
@@ -63,13 +60,7 @@ class RecallMonitor:
         window: newest labels that `recall` is computed over.
         """
         expected = max(held_out_recall * (1 - slack), EXPECTED_RECALL_MIN)
-        fallen = expected / 2
-        self._step_hit = math.log(fallen / expected)
-        self._step_miss = math.log((1 - fallen) / (1 - expected))
-        self.threshold = math.log(false_alarm_labels)
-        self.statistic = 0.0
-        self.labels_in_doubt = 0
-        self.hits_in_doubt = 0
+        self.test = FallTest(expected, fall=0.5, false_alarm_trials=false_alarm_labels)
         self._recent: deque[bool] = deque(maxlen=window)
 
     @property
@@ -77,20 +68,10 @@ class RecallMonitor:
         """Share of the newest labelled frauds that were caught; there must be one."""
         return sum(self._recent) / len(self._recent)
 
-    @property
-    def fallen(self) -> bool:
-        """Whether the evidence of a fall has reached the threshold."""
-        return self.statistic >= self.threshold
-
     def observe(self, *, hit: bool) -> None:
         """Take in a labelled fraud: `hit` if its payment was reviewed or declined."""
-        if self.fallen or self.statistic == 0:
-            # Evidence that was acted upon, or that has come to nothing: begin again.
-            self.statistic, self.labels_in_doubt, self.hits_in_doubt = 0.0, 0, 0
         self._recent.append(hit)
-        self.labels_in_doubt += 1
-        self.hits_in_doubt += hit
-        self.statistic = max(0.0, self.statistic + (self._step_hit if hit else self._step_miss))
+        self.test.observe(success=hit)
 
 
 class PrecisionMonitor:

@@ -48,3 +48,26 @@ class DriftSettings(ServiceSettings):
     headrace_drift_retrain_on_distribution: Annotated[
         bool, Field(description="Ask for a new model on a distribution alarm too, before any harm is known.")
     ] = False
+    headrace_drift_click_window_seconds: Annotated[
+        float, Field(description="A list of recommendations that is not clicked for so long was not clicked.", gt=0)
+    ] = 1_800
+    headrace_drift_baseline_lists: Annotated[
+        int,
+        Field(description="Lists that a recommender is shown with first, which tell how often they are clicked.", ge=1),
+    ] = 2_000
+    headrace_drift_baseline_hours: Annotated[
+        float, Field(description="These lists cover so many hours at least: shoppers click by the time of day.", ge=0)
+    ] = 24
+    headrace_drift_click_through_fall: Annotated[
+        float, Field(description="Part of the click-through whose loss is looked for.", gt=0, lt=1)
+    ] = 0.25
+    headrace_drift_false_alarm_lists: Annotated[
+        int,
+        Field(description="While click-through holds, false alarms are at least this many lists apart.", ge=2),
+    ] = 20_000
+    headrace_drift_click_through_window: Annotated[
+        int, Field(description="Lists behind the click-through that /metrics shows.", ge=1)
+    ] = 1_000
+    headrace_drift_lists_remembered: Annotated[
+        int, Field(description="Lists waiting for clicks that are kept in memory, about a kilobyte each.", ge=1)
+    ] = 50_000

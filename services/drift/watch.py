@@ -64,22 +64,22 @@ class Watch:
 
     def fraud(self, outcome: Outcome) -> list[Finding]:
         """Take in the label of a payment that the champion decided: it was fraud."""
-        monitor = self._recall
+        monitor, test = self._recall, self._recall.test
         monitor.observe(hit=outcome.flagged)
         newest = outcome.at if self._newest_labelled is None else max(self._newest_labelled, outcome.at)
         self._newest_labelled = newest
         _publish("recall", monitor.recall)
-        _publish(RECALL_SIGNAL, monitor.statistic)
-        if not monitor.fallen:
+        _publish(RECALL_SIGNAL, test.statistic)
+        if not test.fallen:
             return []
-        hits, labels = monitor.hits_in_doubt, monitor.labels_in_doubt
+        hits, labels = test.successes_in_doubt, test.trials_in_doubt
         explanation = (
             f"Recall has fallen: of the last {labels} labelled frauds that model {MODEL_NAME} {self.champion.version} "
             f"decided, {hits} were reviewed or declined ({hits / labels:.0%}); on held-out payments it caught "
-            f"{self.champion.recall:.0%}. The evidence (CUSUM, {monitor.statistic:.1f}) has reached the threshold "
-            f"({monitor.threshold:.1f})."
+            f"{self.champion.recall:.0%}. The evidence (CUSUM, {test.statistic:.1f}) has reached the threshold "
+            f"({test.threshold:.1f})."
         )
-        return [Finding(RECALL_SIGNAL, monitor.statistic, monitor.threshold, labels, newest, explanation, harmful=True)]
+        return [Finding(RECALL_SIGNAL, test.statistic, test.threshold, labels, newest, explanation, harmful=True)]
 
     def _value(self, name: str, at: datetime, value: float) -> list[Finding]:
         window = self._windows[name]

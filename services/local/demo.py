@@ -1,34 +1,45 @@
-"""The demo: the whole life of a model on one machine, from history to the recovery from a new kind of fraud.
+"""The demo: the whole life of two models on one machine, from history to the recovery from what they had not learnt.
 
-Everything it shows is read from the topics and the services' metrics; nothing is staged but the payments.
+Everything it shows is read from the topics, the answers and the services' metrics; nothing is staged but the payments
+and the shoppers.
 """
 
 import fcntl
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 
 from services.local.demo_display import DemoDisplay
 from services.local.demo_history import HistoryFeed
 from services.local.demo_ledger import Ledger
-from services.local.demo_live import LiveShow
+from services.local.demo_live import LiveShow, Story
 from services.local.demo_plan import DEMO_PLAN, Deadline, DemoError, DemoPlan
-from services.local.demo_summary import check, summarise
+from services.local.demo_shop_history import post_interactions, post_shop
+from services.local.demo_shop_ledger import ShopLedger
+from services.local.demo_shop_show import ShopShow
+from services.local.demo_shop_traffic import ShopTraffic
+from services.local.demo_summary import check, check_shop, summarise
 from services.local.demo_traffic import LiveTraffic
 from services.local.demo_watch import Watch
 from services.local.errors import PlatformError
 from services.local.model_request import request_training
 from services.local.opening import open_platform
 from services.local.platform import LocalPlatform
+from services.local.shoppers import Shoppers
 from services.local.simulator import Simulator
 from shared.bus.base import BusUnavailableError
-from shared.models.manifest import MODEL_NAME
+from shared.contracts.events import ModelEvent
+from shared.contracts.topics import FEATURES, INTERACTIONS, LABELS, Topic
+from shared.models.manifest import MODEL_NAME, RECOMMENDATION
 from shared.runtime.clock import SystemClock
 
 _REQUESTED_BY = "demo"
@@ -71,6 +82,14 @@ def _fresh(folder: Path) -> Iterator[None]:
         yield
 
 
+def _shoppers(plan: DemoPlan, now: datetime) -> Shoppers | None:
+    """Return the shoppers of a shop that opened so long before `now` as the plan has history; None without a shop."""
+    if plan.shop is None:
+        return None
+    opened = (now - plan.shop_history).replace(hour=0, minute=0, second=0, microsecond=0)
+    return Shoppers(replace(plan.shop, start=opened))
+
+
 class _Demo:
     """One run, phase by phase."""
 
@@ -82,47 +101,36 @@ class _Demo:
         self._started = self._clock.monotonic_seconds()
         self._ledger = Ledger()
         self._simulator = Simulator(plan.world)
+        self._shop_ledger = ShopLedger()
+        self._shoppers = _shoppers(plan, self._clock.now())
 
     def run(self) -> None:
         """Run every phase; raises DemoError at the first thing that does not happen."""
         display, clock = self._display, self._clock
         self._platform.start(display.done)
-        bus = self._platform.bus()
-        with closing(Watch(bus, self._ledger, clock)) as watch:
-            display.phase("2/6 History: simulated payments and late labels, through ingest")
+        with closing(Watch(self._platform.bus(), self._ledger, clock)) as watch:
+            display.phase("2/6 History: simulated payments, late labels and shoppers, through ingest")
             self._feed_history(watch)
-            display.phase("3/6 Training: the first model")
+            display.phase("3/6 Training: the first models")
             self._train(watch)
-            display.phase("4/6 Live: a new fraud pattern, drift, a new model, recovery")
-            with closing(
-                LiveTraffic(
-                    bus, self._simulator, self._ledger, clock, payments_per_second=self._plan.live_payments_per_second
-                )
-            ) as traffic:
-                story = LiveShow(
-                    plan=self._plan,
-                    display=display,
-                    ledger=self._ledger,
-                    watch=watch,
-                    traffic=traffic,
-                    clock=clock,
-                    healthy=self._check_healthy,
-                ).run()
+            display.phase("4/6 Live: fraud and tastes change, drift, new models, recovery")
+            story = self._live(watch)
             display.phase("5/6 Settling: every payment must have been decided, once")
             self._settle(watch)
         display.phase("6/6 Summary")
-        summary = summarise(self._ledger, story, seconds_total=clock.monotonic_seconds() - self._started)
-        display.summary(summary.rows, summary.facts)
+        seconds_total = clock.monotonic_seconds() - self._started
+        summary = summarise(self._ledger, self._shop_ledger, story, seconds_total=seconds_total)
+        display.summary(summary)
         check(self._ledger, story, self._plan)
+        if story.shop is not None:
+            check_shop(self._shop_ledger, story.shop, self._plan)
 
     def _feed_history(self, watch: Watch) -> None:
         plan, ledger = self._plan, self._ledger
-        deadline = Deadline(self._clock, plan.history_seconds_max, "history was not taken in, decided and archived")
-        with (
-            httpx.Client(base_url=self._url("ingest"), timeout=_HTTP_SECONDS_MAX) as client,
-            self._display.bars() as bars,
-        ):
-            posted = bars.add_task("posted to ingest", total=plan.history_payments, note="")
+        with self._client("ingest") as client, self._display.bars() as bars:
+            interactions = 0 if self._shoppers is None else self._feed_shop(client, self._shoppers, bars)
+            deadline = Deadline(self._clock, plan.history_seconds_max, "history was not taken in, decided and archived")
+            posted = bars.add_task("payments posted to ingest", total=plan.history_payments, note="")
             decided = bars.add_task("decided", total=plan.history_payments, note="no model yet: all approved")
             archived = bars.add_task("archived for training", total=plan.history_payments, note="")
             feed = HistoryFeed(client, ledger, self._clock)
@@ -131,7 +139,7 @@ class _Demo:
                 self._check_healthy()
                 deadline.check(lambda: f"{ledger.decided_total} of {ledger.made_total} payments decided so far")
                 bars.update(decided, completed=ledger.decided_total)
-                bars.update(archived, completed=self._archived("features"))
+                bars.update(archived, completed=self._archived(FEATURES))
 
             def advanced(payments: int) -> None:
                 bars.advance(posted, payments)
@@ -141,32 +149,89 @@ class _Demo:
             feed.post(self._simulator, payments=plan.history_payments, batch=plan.history_batch, advanced=advanced)
             while not (
                 ledger.decided_total == ledger.made_total
-                and self._archived("features") >= ledger.made_total
-                and self._archived("labels") >= feed.labels_total
+                and self._archived(FEATURES) >= ledger.made_total
+                and self._archived(LABELS) >= feed.labels_total
+                and self._archived(INTERACTIONS) >= interactions
             ):
                 self._wait(watch)
                 show()
             show()
             bars.update(decided, note=f"{ledger.made_total / deadline.elapsed_seconds:,.0f} payments/s end to end")
 
+    def _feed_shop(self, client: httpx.Client, shoppers: Shoppers, bars: Progress) -> int:
+        """Post the shop and what its shoppers did up to now; return how many interactions that was."""
+        batch = self._plan.shop_batch
+        deadline = Deadline(self._clock, self._plan.history_seconds_max, "the shop's history was not taken in")
+        task = bars.add_task("shop's interactions", total=None, note="")
+        post_shop(client, shoppers, batch=batch)
+
+        def advanced(interactions: int) -> None:
+            bars.advance(task, interactions)
+            self._check_healthy()
+            deadline.check()
+
+        count = post_interactions(client, shoppers, self._clock.now(), batch=batch, advanced=advanced)
+        note = f"with {len(shoppers.world.user_ids):,} shoppers and {len(shoppers.items())} items"
+        bars.update(task, total=count, note=note)
+        return count
+
     def _train(self, watch: Watch) -> None:
-        reason = "the first model, from simulated history"
-        request_training(self._platform.bus(), self._clock, requested_by=_REQUESTED_BY, reason=reason)
-        deadline = Deadline(self._clock, self._plan.training_seconds_max, "no model was trained and put into service")
+        names = [MODEL_NAME] if self._shoppers is None else [MODEL_NAME, RECOMMENDATION]
+        for name in names:
+            reason = "the first model, from simulated history"
+            request_training(
+                self._platform.bus(), self._clock, requested_by=_REQUESTED_BY, reason=reason, model_name=name
+            )
+        for name in names:
+            promoted = self._await_first(watch, name)
+            for metric, value in sorted(promoted.metrics.items()):
+                self._display.say(f"[dim]{metric:<28}{value:.4g}[/]")
+
+    def _await_first(self, watch: Watch, model_name: str) -> ModelEvent:
+        """Wait until the first model of that name is in service."""
+        deadline = Deadline(self._clock, self._plan.training_seconds_max, f"no {model_name} model came into service")
         with self._display.bars() as bars:
-            task = bars.add_task("training, ONNX export, gates", total=None, note="")
-            while (promotion := watch.news.promoted(above=0)) is None:
+            task = bars.add_task(f"{model_name}: training, ONNX export, gates", total=None, note="")
+            while (promotion := watch.news.promoted(model_name, above=0)) is None:
                 self._wait(watch)
-                deadline.check(lambda: "; ".join(watch.news.refusals()))
+                deadline.check(lambda: "; ".join(seen.event.reason for seen in watch.news.refused(model_name)))
             version = promotion.event.model_version
             bars.update(task, total=1, completed=1, note=f"model {version}: {escape(promotion.event.reason)}")
             task = bars.add_task("scoring picks it up, no restart", total=None, note="")
-            while self._metric("scoring", "headrace_model_version", model=MODEL_NAME) < version:
+            while self._metric("scoring", "headrace_model_version", model=model_name) < version:
                 self._wait(watch)
                 deadline.check(lambda: f"model {version} was promoted, and scoring has not loaded it")
             bars.update(task, total=1, completed=1, note=f"after {deadline.elapsed_seconds:.1f} s in all")
-        for name, value in sorted(promotion.event.metrics.items()):
-            self._display.say(f"[dim]{name:<28}{value:.4g}[/]")
+        return promotion.event
+
+    def _live(self, watch: Watch) -> Story:
+        plan, clock, ledger = self._plan, self._clock, self._ledger
+        with ExitStack() as live:
+            shop = None
+            if self._shoppers is not None:
+                shop_traffic = ShopTraffic(
+                    self._client, self._shoppers, self._shop_ledger, clock, visits_per_second=plan.visits_per_second
+                )
+                live.enter_context(closing(shop_traffic))
+                shop = ShopShow(plan, self._shop_ledger, watch.news, shop_traffic, clock)
+            traffic = LiveTraffic(
+                self._platform.bus(),
+                self._simulator,
+                ledger,
+                clock,
+                payments_per_second=plan.live_payments_per_second,
+            )
+            live.enter_context(closing(traffic))
+            return LiveShow(
+                plan=plan,
+                display=self._display,
+                ledger=ledger,
+                watch=watch,
+                traffic=traffic,
+                shop=shop,
+                clock=clock,
+                healthy=self._check_healthy,
+            ).run()
 
     def _settle(self, watch: Watch) -> None:
         ledger = self._ledger
@@ -190,16 +255,17 @@ class _Demo:
         if failures:
             raise DemoError("; ".join(failures))
 
-    def _url(self, service: str) -> str:
-        return self._platform.addresses.services[service]
+    def _client(self, service: str) -> httpx.Client:
+        return httpx.Client(base_url=self._platform.addresses.services[service], timeout=_HTTP_SECONDS_MAX)
 
-    def _archived(self, topic: str) -> int:
-        return int(self._metric("training", "headrace_archived_rows_total", topic=topic))
+    def _archived(self, topic: Topic) -> int:
+        return int(self._metric("training", "headrace_archived_rows_total", topic=topic.name))
 
     def _metric(self, service: str, name: str, **labels: str) -> float:
         """Return a metric's value from the service itself; 0 while it has none."""
         try:
-            exposition = httpx.get(f"{self._url(service)}/metrics", timeout=_HTTP_SECONDS_MAX).raise_for_status().text
+            with self._client(service) as client:
+                exposition = client.get("/metrics").raise_for_status().text
         except httpx.HTTPError as error:
             raise DemoError(f"{service} does not show its metrics: {error}") from error
         described = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))

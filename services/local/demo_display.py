@@ -1,10 +1,8 @@
 """What the demo shows: live bars and tables on a terminal, plain lines anywhere else."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 
 from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
@@ -13,8 +11,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from services.local.demo_rows import LiveRow, ShopRow, Summary, milliseconds, ratio
+
 _ROWS_SHOWN = 12
+_SHOP_ROWS_SHOWN = 4
 _PLAIN_ROWS_PER_HEADER = 20
+_PLAIN_ROWS_PER_SHOP_ROW = 10
 _COLUMNS = (
     ("second", 6),
     ("simulated", 12),
@@ -27,56 +29,16 @@ _COLUMNS = (
     ("recall", 6),
     ("model", 5),
 )
-
-
-@dataclass(frozen=True)
-class LiveRow:
-    """One second of live traffic; precision and recall look back over a sliding window."""
-
-    second: int
-    simulated: datetime | None
-    payments: int
-    decisions: int
-    latency_ms: tuple[float, float] | None
-    alerts: int
-    precision: float | None
-    recall: float | None
-    model_version: int
-
-    def cells(self) -> tuple[str, ...]:
-        """Return the row as text, a cell a column."""
-        p50, p99 = ("-", "-") if self.latency_ms is None else (f"{value:.0f}" for value in self.latency_ms)
-        return (
-            str(self.second),
-            "-" if self.simulated is None else f"{self.simulated:%d %b %H:%M}",
-            str(self.payments),
-            str(self.decisions),
-            p50,
-            p99,
-            str(self.alerts),
-            ratio(self.precision),
-            ratio(self.recall),
-            str(self.model_version),
-        )
-
-
-@dataclass(frozen=True)
-class SummaryRow:
-    """One stretch of the demo: who decided, and how well."""
-
-    stretch: str
-    model_version: str
-    payments: int
-    frauds: int
-    recall: float | None
-    recall_new_pattern: float | None
-    precision: float | None
-    latency_ms: tuple[float, float] | None
-
-
-def ratio(value: float | None) -> str:
-    """Return a share as two decimals, or a dash."""
-    return "-" if value is None else f"{value:.2f}"
+_SHOP_COLUMNS = (
+    ("shoppers: second", 16),
+    ("lists", 5),
+    ("p50 ms", 6),
+    ("p99 ms", 6),
+    ("clicked", 7),
+    ("click told ms", 13),
+    ("bought shown", 12),
+    ("model", 5),
+)
 
 
 class DemoDisplay:
@@ -85,6 +47,7 @@ class DemoDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rows: deque[LiveRow] = deque(maxlen=_ROWS_SHOWN)
+        self._shop_rows: deque[ShopRow] = deque(maxlen=_SHOP_ROWS_SHOWN)
         self._rows_printed = 0
         self._live: Live | None = None
 
@@ -128,25 +91,29 @@ class DemoDisplay:
             yield
         self._live = None
 
-    def row(self, row: LiveRow, status: str) -> None:
+    def row(self, row: LiveRow, status: str, shop: ShopRow | None) -> None:
         """Show one more second, and what is being waited for."""
         self._rows.append(row)
+        if shop is not None:
+            self._shop_rows.append(shop)
         if self._live is not None:
-            self._live.update(Group(self._table(), f"  [dim]{status}[/]"))
+            tables = [_table(_COLUMNS, self._rows)]
+            if self._shop_rows:
+                tables.append(_table(_SHOP_COLUMNS, self._shop_rows))
+            self._live.update(Group(*tables, f"  [dim]{status}[/]"))
             return
-        widths = [width for _, width in _COLUMNS]
         if self._rows_printed % _PLAIN_ROWS_PER_HEADER == 0:
-            self._plain([name for name, _ in _COLUMNS], widths)
-        self._plain(row.cells(), widths)
+            self._plain(_COLUMNS, [name for name, _ in _COLUMNS])
+        self._plain(_COLUMNS, row.cells())
+        if shop is not None and self._rows_printed % _PLAIN_ROWS_PER_SHOP_ROW == 0:
+            self._plain(_SHOP_COLUMNS, [name for name, _ in _SHOP_COLUMNS])
+            self._plain(_SHOP_COLUMNS, shop.cells())
         self._rows_printed += 1
 
-    def summary(self, rows: list[SummaryRow], facts: list[tuple[str, str]]) -> None:
+    def summary(self, summary: Summary) -> None:
         """Print how it went."""
-        table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-        for name in ("", "model", "payments", "fraud", "recall", "of new", "precision", "p50 ms", "p99 ms"):
-            table.add_column(name, justify="right" if name else "left", no_wrap=True)
-        for row in rows:
-            p50, p99 = ("-", "-") if row.latency_ms is None else (f"{value:.0f}" for value in row.latency_ms)
+        table = _summary_table("", "model", "payments", "fraud", "recall", "of new", "precision", "p50 ms", "p99 ms")
+        for row in summary.rows:
             table.add_row(
                 row.stretch,
                 row.model_version,
@@ -155,22 +122,41 @@ class DemoDisplay:
                 ratio(row.recall),
                 ratio(row.recall_new_pattern),
                 ratio(row.precision),
-                p50,
-                p99,
+                *milliseconds(row.latency_ms),
+            )
+        shop = _summary_table("shoppers", "model", "lists", "clicked", "bought shown", "p50 ms", "p99 ms")
+        for one in summary.shop_rows:
+            shop.add_row(
+                one.stretch,
+                one.model_version,
+                f"{one.lists:,}",
+                ratio(one.click_through),
+                str(one.bought_shown),
+                *milliseconds(one.latency_ms),
             )
         self._console.print()
         self._console.print(table)
-        for name, text in facts:
+        if summary.shop_rows:
+            self._console.print(shop)
+        for name, text in summary.facts:
             self._console.print(f"  {name:<22}{text}", highlight=False)
 
-    def _table(self) -> RenderableType:
-        table = Table(box=None, padding=(0, 1, 0, 0))  # ten columns in eighty characters
-        for name, width in _COLUMNS:
-            table.add_column(name, justify="right", min_width=width, no_wrap=True)
-        for row in self._rows:
-            table.add_row(*row.cells())
-        return table
-
-    def _plain(self, cells: tuple[str, ...] | list[str], widths: list[int]) -> None:
-        line = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    def _plain(self, columns: Sequence[tuple[str, int]], cells: Sequence[str]) -> None:
+        line = "  ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, columns, strict=True))
         self._console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+
+def _table(columns: Sequence[tuple[str, int]], rows: Iterable[LiveRow | ShopRow]) -> RenderableType:
+    table = Table(box=None, padding=(0, 1, 0, 0))  # ten columns in eighty characters
+    for name, width in columns:
+        table.add_column(name, justify="right", min_width=width, no_wrap=True)
+    for row in rows:
+        table.add_row(*row.cells())
+    return table
+
+
+def _summary_table(*names: str) -> Table:
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for at, name in enumerate(names):
+        table.add_column(name, justify="right" if at else "left", no_wrap=True)
+    return table

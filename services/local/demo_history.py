@@ -1,19 +1,16 @@
 """History for the demo: simulated payments and the labels that follow them, posted to ingest in event-time order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import httpx
-import msgspec
 
 from services.local.demo_ledger import Ledger, Phase
-from services.local.demo_plan import DemoError
+from services.local.demo_posting import post
 from services.local.demo_traffic import with_labels_due
 from services.local.simulator import SimulatedPayment, Simulator
-from shared.contracts.events import Label, Transaction
-from shared.contracts.topics import LABELS, TRANSACTIONS, Topic
+from shared.contracts.events import Label
+from shared.contracts.topics import LABELS, TRANSACTIONS
 from shared.runtime.clock import Clock
-
-_encoder = msgspec.json.Encoder()
 
 
 class HistoryFeed:
@@ -41,23 +38,10 @@ class HistoryFeed:
             now = self._clock.monotonic_seconds()
             for payment in made:
                 self._ledger.make(payment, at=now, phase=Phase.HISTORY)
-            self._post(LABELS, labels)
-            self._post(TRANSACTIONS, [payment.transaction for payment in made])
+            post(self._client, LABELS, labels)
+            post(self._client, TRANSACTIONS, [payment.transaction for payment in made])
             self.labels_total += len(labels)
             advanced(len(made))
-
-    def _post(self, topic: Topic, events: Sequence[Label | Transaction]) -> None:
-        if not events:
-            return
-        path = f"/v1/{topic.name}/batch"
-        try:
-            response = self._client.post(path, content=_encoder.encode({"events": events}))
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            raise DemoError(f"ingest did not take {len(events)} {topic.name}: {error}") from error
-        rejected = response.json()["rejected"]
-        if rejected:
-            raise DemoError(f"ingest refused {rejected} of {len(events)} {topic.name}: {response.text[:500]}")
 
 
 def _batches(

@@ -1,4 +1,4 @@
-"""The live part of the demo: payments stream, a new pattern begins, the platform notices, learns, and recovers."""
+"""The live part of the demo: payments stream and shoppers come, both change, the platform notices and recovers."""
 
 import time
 from collections.abc import Callable
@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from rich.markup import escape
 
-from services.local.demo_display import DemoDisplay, LiveRow
+from services.local.demo_display import DemoDisplay
 from services.local.demo_ledger import Decided, Ledger, Phase, detection, latency_ms
 from services.local.demo_plan import Deadline, DemoError, DemoPlan
+from services.local.demo_rows import LiveRow
+from services.local.demo_shop_show import ShopShow, ShopStory
 from services.local.demo_traffic import LiveTraffic
 from services.local.demo_watch import Seen, Watch
 from shared.contracts.events import DriftAlarm, ModelEvent, RetrainingRequest
+from shared.models.manifest import MODEL_NAME
 from shared.runtime.clock import Clock
 
 
@@ -23,6 +26,7 @@ class Story:
     version_before: int
     request: Seen[RetrainingRequest]
     promotion: Seen[ModelEvent]
+    shop: ShopStory | None
 
 
 class LiveShow:
@@ -36,6 +40,7 @@ class LiveShow:
         ledger: Ledger,
         watch: Watch,
         traffic: LiveTraffic,
+        shop: ShopShow | None,
         clock: Clock,
         healthy: Callable[[], None],
     ) -> None:
@@ -48,6 +53,7 @@ class LiveShow:
         self._ledger = ledger
         self._watch = watch
         self._traffic = traffic
+        self._shop = shop
         self._clock = clock
         self._healthy = healthy
         self._second = 0
@@ -60,6 +66,8 @@ class LiveShow:
         """Show everything; raises DemoError when something did not happen in time."""
         with self._display.live():
             self._display.say("payments stream; the model that learnt from history decides")
+            if self._shop is not None:
+                self._display.say("shoppers ask what to look at; the recommender that learnt from history chooses")
             for _ in range(self._plan.before_seconds):
                 self._row("before the new pattern")
             return self._new_pattern()
@@ -70,19 +78,32 @@ class LiveShow:
         begun_at = self._clock.monotonic_seconds()
         self._traffic.start_new_pattern()
         self._display.say("[bold yellow]a new fraud pattern begins[/]: cards are tested in bursts of small payments")
+        if self._shop is not None:
+            self._shop.change_taste()
+            self._display.say("[bold yellow]tastes change[/]: shoppers take to a new collection, and other categories")
 
         deadline = Deadline(self._clock, self._plan.notice_seconds_max, "drift was not noticed")
-        while (request := news.first(RetrainingRequest, since=begun_at)) is None:
+        while (request := news.first(RetrainingRequest, MODEL_NAME, since=begun_at)) is None:
             self._row("the model has not learnt this pattern; waiting for drift to be noticed")
             deadline.check()
         deadline = Deadline(self._clock, self._plan.recovery_seconds_max, "recall did not recover")
         while not self._recovered(version_before):
             self._row("drift was noticed; waiting for a new model, and for recall to recover")
             deadline.check(lambda: self._so_far(version_before))
-        promotion = news.promoted(above=version_before)
+        promotion = news.promoted(MODEL_NAME, above=version_before)
         if promotion is None:
             raise DemoError("a new model decides, but nobody announced it")
-        return Story(begun_at, version_before, request, promotion)
+        return Story(begun_at, version_before, request, promotion, self._shop_story())
+
+    def _shop_story(self) -> ShopStory | None:
+        """Go on until the shop's story is over too."""
+        if self._shop is None:
+            return None
+        deadline = Deadline(self._clock, self._plan.recovery_seconds_max, "shoppers did not come to click again")
+        while (status := self._shop.status()) is not None:
+            self._row(status)
+            deadline.check(self._shop.so_far)
+        return self._shop.story()
 
     def _recovered(self, version_before: int) -> bool:
         during, after = during_and_after(self._ledger.decided(), version_before)
@@ -120,12 +141,12 @@ class LiveShow:
             recall=window.recall,
             model_version=newest_version(self._ledger),
         )
-        self._display.row(row, status)
+        self._display.row(row, status, None if self._shop is None else self._shop.row(self._second))
         self._decided_shown, self._made_shown = len(decided), made
 
     def _check(self) -> None:
         self._healthy()
-        for failure in (self._watch.failure, self._traffic.failure):
+        for failure in (self._watch.failure, self._traffic.failure, self._shop and self._shop.failure):
             if failure is not None:
                 raise DemoError(failure)
 
@@ -134,15 +155,18 @@ class LiveShow:
         self._events_told += len(fresh)
         alarms = [event for event, _ in fresh if isinstance(event, DriftAlarm)]
         if alarms:
-            told = ", ".join(f"{alarm.signal} {alarm.statistic:.2f} (from {alarm.threshold:.2f})" for alarm in alarms)
+            told = ", ".join(
+                f"{alarm.model_name} {alarm.signal} {alarm.statistic:.2f} (from {alarm.threshold:.2f})"
+                for alarm in alarms
+            )
             self._display.say(f"[bold yellow]drift alarm[/] {escape(told)}")
         for event, _ in fresh:
             if isinstance(event, RetrainingRequest):
-                asked = f"{escape(event.requested_by)} asks for a new model"
+                asked = f"{escape(event.requested_by)} asks for a new model, {escape(event.model_name)}"
                 self._display.say(f"[bold yellow]{asked}:[/] {escape(event.reason)}")
             elif isinstance(event, ModelEvent) and event.action != "registered":
                 colour = "green" if event.action == "promoted" else "red"
-                name = f"model {event.model_version or 'none'} {event.action}"
+                name = f"{event.model_name} {event.model_version or 'none'} {event.action}"
                 self._display.say(f"[bold {colour}]{name}:[/] {escape(event.reason)}")
 
 

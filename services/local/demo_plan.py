@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.local.shoppers_world import ShopConfig
 from services.local.simulator import SimulatorConfig
 from shared.runtime.clock import Clock
 
@@ -13,6 +14,7 @@ class DemoError(Exception):
 
 
 _WORLD = SimulatorConfig(cards=500, merchants=1_000, bursts_daily=0.006, label_delay=timedelta(hours=10))
+_SHOP = ShopConfig(items=240, categories=8, shoppers=1_000)
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,28 @@ class DemoPlan:
     recovered_frauds: so many payments of the new pattern the new model must have decided before it is judged.
     recall_change_min: so far recall must fall with the new pattern, and rise again with the new model.
     precision_min: what the new model's alerts must keep to; a model that flags everything recalls everything.
+    shop: None leaves recommendations out.
+    visits_per_second: of shoppers, each of whom asks what to look at.
+    recovered_lists: so many lists the new recommender must have chosen before it is judged.
+    click_through_change_min: so far click-through must fall with the change of taste, and rise with a new recommender.
     """
 
     world: SimulatorConfig = _WORLD
     history_payments: int = 40_000
     history_batch: int = 500
+    shop_batch: int = 1_000
     live_payments_per_second: int = 300
     before_seconds: int = 20
     recovered_frauds: int = 150
     recall_change_min: float = 0.15
     precision_min: float = 0.4
     sliding_window_payments: int = 3_000
+    shop: ShopConfig | None = _SHOP
+    shop_history: timedelta = timedelta(days=28)
+    visits_per_second: float = 20.0
+    recovered_lists: int = 200
+    click_through_change_min: float = 0.05
+    sliding_window_lists: int = 300
 
     history_seconds_max: float = 120.0
     training_seconds_max: float = 90.0
@@ -48,6 +61,8 @@ class DemoPlan:
 
         Labels come within ten simulated hours. A new model must be there within seconds, beside live traffic on two
         cores. Drift asks for one when recall has fallen by half, on evidence that leaves something to learn from.
+        Shoppers live by the wall clock: whether lists are clicked less is told half a minute later, since the new taste
+        must be known long enough for a part of it to be learned, and a part to be foretold.
         """
         return {
             "HEADRACE_TRAINING_LABEL_DELAY_DAYS": "0.45",
@@ -58,10 +73,15 @@ class DemoPlan:
             "HEADRACE_TRAINING_INTERVAL_SECONDS_MIN": "0",
             "HEADRACE_TRAINING_REVIEW_COST_MINOR_UNITS": "1500",
             "HEADRACE_TRAINING_ARCHIVE_LINGER_SECONDS": "0.4",
+            "HEADRACE_TRAINING_BLEND_SECONDS": "5",
             "HEADRACE_DRIFT_LABEL_DELAY_DAYS": "0.45",
             "HEADRACE_DRIFT_RECALL_SLACK": "0.5",
             "HEADRACE_DRIFT_FALSE_ALARM_LABELS": "1000000000",
             "HEADRACE_DRIFT_COOLDOWN_SECONDS": "90",
+            "HEADRACE_DRIFT_CLICK_WINDOW_SECONDS": "25",
+            "HEADRACE_DRIFT_BASELINE_LISTS": "300",
+            "HEADRACE_DRIFT_BASELINE_HOURS": "0",
+            "HEADRACE_DRIFT_FALSE_ALARM_LISTS": "1000000",
         }
 
 

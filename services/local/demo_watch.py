@@ -29,18 +29,23 @@ class News:
     def __init__(self) -> None:
         self.events: list[Seen[DriftAlarm] | Seen[RetrainingRequest] | Seen[ModelEvent]] = []
 
-    def first(self, kind: type[E], *, since: float) -> Seen[E] | None:
-        """Return the first event of that kind that was read at `since` or later."""
-        return next((Seen(s.event, s.at) for s in self.events if isinstance(s.event, kind) and s.at >= since), None)
+    def first(self, kind: type[E], model_name: str, *, since: float) -> Seen[E] | None:
+        """Return the first event of that kind about that model that was read at `since` or later."""
+        of_kind = (Seen(s.event, s.at) for s in self.events if isinstance(s.event, kind) and s.at >= since)
+        return next((s for s in of_kind if s.event.model_name == model_name), None)
 
-    def promoted(self, *, above: int) -> Seen[ModelEvent] | None:
-        """Return the first promotion of a model version above `above`."""
-        steps = (Seen(s.event, s.at) for s in self.events if isinstance(s.event, ModelEvent))
+    def promoted(self, model_name: str, *, above: int) -> Seen[ModelEvent] | None:
+        """Return the first promotion of a version of that model above `above`."""
+        steps = self._steps(model_name)
         return next((s for s in steps if s.event.action == "promoted" and s.event.model_version > above), None)
 
-    def refusals(self) -> list[str]:
-        """Return why models were not let into service."""
-        return [s.event.reason for s in self.events if isinstance(s.event, ModelEvent) and s.event.action == "refused"]
+    def refused(self, model_name: str, *, since: float = 0.0) -> list[Seen[ModelEvent]]:
+        """Return what kept versions of that model out of service, as read at `since` or later."""
+        return [s for s in self._steps(model_name) if s.event.action == "refused" and s.at >= since]
+
+    def _steps(self, model_name: str) -> list[Seen[ModelEvent]]:
+        steps = (Seen(s.event, s.at) for s in self.events if isinstance(s.event, ModelEvent))
+        return [s for s in steps if s.event.model_name == model_name]
 
 
 class Watch:

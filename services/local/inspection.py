@@ -15,7 +15,7 @@ from shared.bus.base import Bus, Record, Tail
 from shared.contracts import codec
 from shared.contracts.events import DeadLetter
 from shared.contracts.topics import TOPICS, Topic, dead_letter_names
-from shared.runtime import metrics
+from shared.runtime.metrics.exposition import parse_exposition
 
 _WAIT_SECONDS = 0.2
 _HTTP_SECONDS_MAX = 5.0
@@ -101,7 +101,7 @@ def _service_status(name: str, base_url: str) -> ServiceStatus:
         answer = httpx.get(f"{base_url}/metrics", timeout=_HTTP_SECONDS_MAX)
     except httpx.HTTPError:
         return ServiceStatus(name, base_url, problem)  # said by the readiness probe already
-    samples = metrics.parse_exposition(answer.text)
+    samples = parse_exposition(answer.text)
     return ServiceStatus(
         name,
         base_url,

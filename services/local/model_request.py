@@ -16,28 +16,32 @@ from shared.runtime.clock import Clock
 _POLL_SECONDS = 0.2
 
 
-def new_request(clock: Clock, *, requested_by: str, reason: str) -> RetrainingRequest:
+def new_request(clock: Clock, *, requested_by: str, reason: str, model_name: str = MODEL_NAME) -> RetrainingRequest:
     """Return a request for a new model, not published."""
     now = clock.now()
     return RetrainingRequest(
         event_id=new_event_id(now),
         occurred_at=now,
         trace_id=new_trace_id(),
-        model_name=MODEL_NAME,
+        model_name=model_name,
         requested_by=requested_by,
         reason=reason,
     )
 
 
-def request_training(bus: Bus, clock: Clock, *, requested_by: str, reason: str) -> RetrainingRequest:
+def request_training(
+    bus: Bus, clock: Clock, *, requested_by: str, reason: str, model_name: str = MODEL_NAME
+) -> RetrainingRequest:
     """Publish a request for a new model and return it once the log has it; raises BusUnavailableError."""
-    request = new_request(clock, requested_by=requested_by, reason=reason)
+    request = new_request(clock, requested_by=requested_by, reason=reason, model_name=model_name)
     with contextlib.closing(bus.publisher()) as publisher:
         publisher.send(Outgoing(RETRAINING.name, RETRAINING.key_of(request).encode(), codec.encode(request))).result()
     return request
 
 
-def follow_models(tail: Tail, clock: Clock, *, seconds_max: float) -> Iterator[ModelEvent]:
+def follow_models(
+    tail: Tail, clock: Clock, *, seconds_max: float, model_name: str = MODEL_NAME
+) -> Iterator[ModelEvent]:
     """Yield what training says of the model from where `tail` stands, up to what ends a run: promoted or refused.
 
     tail: opened on `models` before the request was published, so that no answer is missed. A run that another
@@ -50,7 +54,7 @@ def follow_models(tail: Tail, clock: Clock, *, seconds_max: float) -> Iterator[M
     while clock.monotonic_seconds() < deadline:
         for record in tail.poll(wait_seconds=_POLL_SECONDS):
             event = codec.decode(ModelEvent, record.value or b"")
-            if event.model_name == MODEL_NAME and event.actor == ACTOR:
+            if event.model_name == model_name and event.actor == ACTOR:
                 yield event
                 if event.action in {"promoted", "refused"}:
                     return

@@ -122,35 +122,37 @@ def decided_frauds(hits: Iterable[bool], *, first: int = 0, version: int = 1) ->
     return [*decisions, *(fraud(number) for number, _ in numbered)]
 
 
-class Scene:
-    """A monitor, and a log that numbers what it is given."""
+class Log:
+    """Numbers what it is given, a millisecond apart, all in one partition a topic."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self._offsets: dict[str, int] = defaultdict(int)
+
+    def deliveries(self, events: Iterable[Event]) -> list[Delivery]:
+        """Records as the log would deliver them."""
+        made = []
+        for event in events:
+            topic = next(topic for topic in TOPICS if topic.event is type(event))
+            self.now_ms += 1
+            record = Record(
+                topic.name, 0, self._offsets[topic.name], topic.key_of(event).encode(), codec.encode(event), self.now_ms
+            )
+            self._offsets[topic.name] += 1
+            made.append(Delivery(record, event))
+        return made
+
+
+class Scene(Log):
+    """A monitor, and a log before it."""
 
     def __init__(self, home: Path, **settings: Any) -> None:
+        super().__init__()
         self.clock = ManualClock(NOW)
         self.home = home
         self.monitor = Monitor(
             Packages(home / "models").manifest, DriftSettings(headrace_home=home, **settings), self.clock
         )
-        self._offsets: dict[str, int] = defaultdict(int)
-        self._produced_ms = 0
-
-    def deliveries(self, events: Iterable[Event]) -> list[Delivery]:
-        """Records as the log would deliver them, all in one partition a topic."""
-        made = []
-        for event in events:
-            topic = next(topic for topic in TOPICS if topic.event is type(event))
-            self._produced_ms += 1
-            record = Record(
-                topic.name,
-                0,
-                self._offsets[topic.name],
-                topic.key_of(event).encode(),
-                codec.encode(event),
-                self._produced_ms,
-            )
-            self._offsets[topic.name] += 1
-            made.append(Delivery(record, event))
-        return made
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """Deliver one batch; return the events it was answered with."""

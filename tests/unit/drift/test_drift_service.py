@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from services.drift.app import build
 from services.drift.handlers import TOPIC_NAMES, Monitor
+from services.drift.recommendations import TOPIC_NAMES as RECOMMENDATION_TOPIC_NAMES
 from services.drift.settings import DriftSettings
 from shared.bus.base import Outgoing, Tail
 from shared.bus.memory import MemoryBus
@@ -21,9 +23,11 @@ from shared.runtime.loop import Delivery, Loop
 from shared.runtime.service import Service
 from shared.store.memory import MemoryStore
 from tests.models import local_registry
+from tests.unit.drift.click_scene import click, impression, reco_promotion
 from tests.unit.drift.drift_scene import decided_frauds, manifest, promotion, register
 
 SECONDS_MAX = 30.0
+FEW_LISTS = {"headrace_drift_baseline_lists": 60, "headrace_drift_baseline_hours": 0}
 
 
 def _publish(bus: MemoryBus, events: Iterable[Event]) -> None:
@@ -41,9 +45,9 @@ def _next_alarm(tail: Tail) -> DriftAlarm:
     pytest.fail("no alarm came")
 
 
-def _wait_until_read(bus: MemoryBus, group: str) -> None:
+def _wait_until_read(bus: MemoryBus, group: str, topics: Sequence[str] = TOPIC_NAMES) -> None:
     deadline = time.monotonic() + SECONDS_MAX
-    while any(bus.group_lag(group, TOPIC_NAMES).values()):
+    while any(bus.group_lag(group, topics).values()):
         assert time.monotonic() < deadline, "the service does not read on"
         time.sleep(0.02)
 
@@ -63,8 +67,8 @@ def started() -> Iterator[list[Service]]:
         service.shut_down()
 
 
-def _start(bus: MemoryBus, home: Path, started: list[Service]) -> Service:
-    service = build(DriftSettings(headrace_home=home), bus, MemoryStore(SystemClock()), SystemClock())
+def _start(bus: MemoryBus, home: Path, started: list[Service], **settings: Any) -> Service:
+    service = build(DriftSettings(headrace_home=home, **settings), bus, MemoryStore(SystemClock()), SystemClock())
     service.start()
     started.append(service)
     return service
@@ -82,6 +86,35 @@ def test_a_restarted_service_finds_the_model_in_service(bus: MemoryBus, tmp_path
     tail = bus.tail([DRIFT.name], start="oldest")
     _publish(bus, decided_frauds([False] * 40))
     assert _next_alarm(tail).model_version == 1
+
+
+def test_recommendations_are_watched_beside_payments(bus: MemoryBus, tmp_path: Path, started: list[Service]) -> None:
+    _start(bus, tmp_path, started, headrace_drift_click_window_seconds=0.05, **FEW_LISTS)
+    tail = bus.tail([DRIFT.name], start="oldest")
+    _publish(bus, [reco_promotion(7)])
+    _publish(bus, [event for number in range(60) for event in (impression(number, version=7), click(number))])
+    time.sleep(0.1)  # their time for clicks passes
+    _publish(bus, [impression(number, version=7) for number in range(60, 120)])
+    time.sleep(0.1)
+    _publish(bus, [click(-1, recommendation_id=None)])
+    alarm = _next_alarm(tail)
+    assert (alarm.model_name, alarm.model_version, alarm.signal) == ("recommendation", 7, "click_through")
+
+
+def test_a_restarted_service_finds_the_recommender_in_service(
+    bus: MemoryBus, tmp_path: Path, started: list[Service]
+) -> None:
+    _publish(bus, [reco_promotion(7)])
+    first = _start(bus, tmp_path, started)
+    _wait_until_read(bus, "headrace-drift-recommendations", RECOMMENDATION_TOPIC_NAMES)
+    first.shut_down()
+    started.clear()
+    _publish(bus, [event for number in range(60) for event in (impression(number, version=7), click(number))])
+    _publish(bus, [impression(number, version=7) for number in range(60, 120)])
+    time.sleep(0.1)
+    _publish(bus, [click(-1, recommendation_id=None)])
+    _start(bus, tmp_path, started, headrace_drift_click_window_seconds=0.05, **FEW_LISTS)
+    assert _next_alarm(bus.tail([DRIFT.name], start="oldest")).model_version == 7
 
 
 def test_readiness_names_the_version_that_is_missing(bus: MemoryBus, tmp_path: Path, started: list[Service]) -> None:

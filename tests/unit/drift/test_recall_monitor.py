@@ -26,7 +26,7 @@ def _alarms(monitor: RecallMonitor, hits: list[bool]) -> list[int]:
     fallen = []
     for number, hit in enumerate(hits):
         monitor.observe(hit=hit)
-        if monitor.fallen:
+        if monitor.test.fallen:
             fallen.append(number)
     return fallen
 
@@ -68,18 +68,20 @@ def test_the_evidence_is_the_sum_of_log_likelihood_ratios() -> None:
     monitor = RecallMonitor(0.8, slack=0.25, false_alarm_labels=100, window=10)  # expects 0.6, fears 0.3
     for hit in (True, False, False, True):
         monitor.observe(hit=hit)
-    assert monitor.statistic == pytest.approx(2 * math.log(0.7 / 0.4) + math.log(0.3 / 0.6))
-    assert monitor.threshold == pytest.approx(math.log(100))
+    assert monitor.test.statistic == pytest.approx(2 * math.log(0.7 / 0.4) + math.log(0.3 / 0.6))
+    assert monitor.test.threshold == pytest.approx(math.log(100))
     assert monitor.recall == 0.5
-    assert (monitor.labels_in_doubt, monitor.hits_in_doubt) == (3, 1), "the first hit spoke for the model"
+    assert (monitor.test.trials_in_doubt, monitor.test.successes_in_doubt) == (3, 1), (
+        "the first hit spoke for the model"
+    )
 
 
 @pytest.mark.parametrize("recall", [0.0, 1.0])
 def test_extreme_held_out_recall_is_no_reason_to_alarm_at_once(recall: float) -> None:
     monitor = _monitor(recall)
     monitor.observe(hit=False)
-    assert not monitor.fallen
-    assert math.isfinite(monitor.statistic)
+    assert not monitor.test.fallen
+    assert math.isfinite(monitor.test.statistic)
 
 
 def test_after_an_alarm_evidence_is_gathered_anew() -> None:

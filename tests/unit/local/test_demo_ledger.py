@@ -10,6 +10,7 @@ import pytest
 from services.local.demo_ledger import Decided, Ledger, Phase, detection, latency_ms
 from services.local.demo_live import Story, during_and_after, newest_version
 from services.local.demo_plan import DEMO_PLAN, DemoError
+from services.local.demo_shop_ledger import ShopLedger
 from services.local.demo_summary import check, summarise
 from services.local.demo_watch import Seen
 from services.local.simulator import SimulatedPayment, Simulator, SimulatorConfig
@@ -120,7 +121,7 @@ def story(version_before: int = 1) -> Story:
         reason="better",
         previous_digest=None,
     )
-    return Story(10.0, version_before, Seen(request, 15.0), Seen(promotion, 24.0))
+    return Story(10.0, version_before, Seen(request, 15.0), Seen(promotion, 24.0), shop=None)
 
 
 def ledger_of(*recalls: float) -> Ledger:
@@ -140,9 +141,10 @@ def ledger_of(*recalls: float) -> Ledger:
 def test_a_demo_in_which_recall_fell_and_recovered_has_gone_well() -> None:
     ledger = ledger_of(0.7, 0.2, 0.65)
     check(ledger, story(), DEMO_PLAN)
-    summary = summarise(ledger, story(), seconds_total=125.4)
+    summary = summarise(ledger, ShopLedger(), story(), seconds_total=125.4)
     assert [row.model_version for row in summary.rows[:3]] == ["1", "1", "2"]
     assert [row.recall for row in summary.rows[:3]] == pytest.approx([0.7, 0.2, 0.65])
+    assert summary.shop_rows == []
     facts = dict(summary.facts)
     assert facts["decided exactly once"] == "60 of 60 payments, 0 twice"
     assert facts["new model"].endswith("promoted 9.0 s later")

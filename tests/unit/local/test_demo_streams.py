@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from services.local.demo_display import DemoDisplay, LiveRow
+from services.local.demo_display import DemoDisplay
 from services.local.demo_history import HistoryFeed
 from services.local.demo_ledger import Ledger, Phase
 from services.local.demo_plan import DemoError
+from services.local.demo_rows import LiveRow, ShopRow
 from services.local.demo_traffic import LiveTraffic, with_labels_due
 from services.local.demo_watch import Watch
 from services.local.simulator import SimulatedPayment, Simulator, SimulatorConfig
@@ -77,12 +78,12 @@ def test_the_watch_reads_what_came_after_it_and_keeps_the_order() -> None:
     bus = bus_with_topics()
     publisher = bus.publisher()
 
-    def ask(requested_by: str) -> None:
+    def ask(requested_by: str, model_name: str = "fraud") -> None:
         request = RetrainingRequest(
             event_id="0198c0de-0000-7000-8000-000000000000",
             occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
             trace_id="0" * 32,
-            model_name="fraud",
+            model_name=model_name,
             requested_by=requested_by,
             reason="a test",
         )
@@ -91,8 +92,8 @@ def test_the_watch_reads_what_came_after_it_and_keeps_the_order() -> None:
     ask("somebody before")
     watch = Watch(bus, Ledger(), SystemClock())
     try:
-        for name in ("first", "second"):
-            ask(name)
+        ask("first")
+        ask("second", "recommendation")
         arrived = threading.Event()
         while len(watch.news.events) < 2:
             arrived.wait(0.01)
@@ -102,10 +103,11 @@ def test_the_watch_reads_what_came_after_it_and_keeps_the_order() -> None:
         "first",
         "second",
     ]
-    first = watch.news.first(RetrainingRequest, since=0.0)
-    assert first is not None
-    assert first.event.requested_by == "first"
-    assert watch.news.first(RetrainingRequest, since=first.at + 1_000) is None
+    for model_name, requested_by in (("fraud", "first"), ("recommendation", "second")):
+        first = watch.news.first(RetrainingRequest, model_name, since=0.0)
+        assert first is not None
+        assert first.event.requested_by == requested_by
+        assert watch.news.first(RetrainingRequest, model_name, since=first.at + 1_000) is None
 
 
 class Ingest:
@@ -161,9 +163,19 @@ def test_live_rows_are_plain_lines_where_there_is_no_terminal() -> None:
         recall=0.666,
         model_version=2,
     )
+    shop = ShopRow(
+        second=7,
+        lists=30,
+        latency_ms=(1.9, 6.2),
+        click_through=0.466,
+        told_ms=11.7,
+        bought_shown=0,
+        model_version=3,
+    )
     with display.live():
-        display.row(row, "waiting")
-        display.row(row, "waiting")
+        display.row(row, "waiting", shop)
+        display.row(row, "waiting", shop)
     lines = console.export_text().splitlines()
-    assert len(lines) == 3  # a header, then a line a row, however narrow the console
+    assert len(lines) == 5  # a header and a line a row, however narrow the console; not as often the shoppers'
     assert lines[1].split() == ["7", "03", "Feb", "12:30", "300", "299", "41", "98", "4", "-", "0.67", "2"]
+    assert lines[3].split() == ["7", "30", "2", "6", "0.47", "12", "0", "3"]
