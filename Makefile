@@ -1,6 +1,6 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality bench-scoring
+.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality bench-reco bench-scoring bench-reco-speed bench-exploration
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +10,9 @@ INSTALLED := $(VENV)/.installed
 # What the features are measured beside; no part of Headrace needs it.
 PEERS := .bench/peers-venv
 PEERS_INSTALLED := $(PEERS)/.installed
+# What recommendations are measured beside.
+RECO_PEERS := .bench/reco-peers-venv
+RECO_PEERS_INSTALLED := $(RECO_PEERS)/.installed
 # What scoring is measured beside: an environment each, since their pins conflict.
 SCORING_PEERS := bentoml fastapi feast mlserver
 SCORING_PEERS_INSTALLED := $(SCORING_PEERS:%=.bench/scoring-peers/%/.installed)
@@ -53,6 +56,7 @@ lock: setup  ## Resolve the newest versions that pyproject.toml allows into the 
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" tests/benchmarks/peers.in -o tests/benchmarks/peers.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" tests/benchmarks/reco_peers.in -o tests/benchmarks/reco_peers.lock
 	for peer in $(SCORING_PEERS:%=tests/benchmarks/scoring_peers/%); do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" $$peer.in -o $$peer.lock || exit 1; done
 
 bench: setup  ## Throughput and latency of the running platform, beside their floors
@@ -80,6 +84,17 @@ bench-scoring: setup $(SCORING_PEERS_INSTALLED)  ## A payment scored over REST, 
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+bench-reco-speed: setup $(RECO_PEERS_INSTALLED)  ## Recommendations over REST, beside their floor and the library implicit
+	$(BIN)/python -m tests.benchmarks.reco_speed
+
+$(RECO_PEERS_INSTALLED): tests/benchmarks/reco_peers.lock
+	$(PYTHON) -m venv $(RECO_PEERS)
+	$(RECO_PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench-exploration: setup  ## Off-policy estimates against known values, the bandit, cold start, fake clicks (HEADRACE_DATA=folder of data sets)
+	$(BIN)/python -m tests.benchmarks.exploration
+
 bench-handbook: setup  ## The card-fraud benchmark through the whole platform (HEADRACE_DATA=folder of data sets)
 	$(BIN)/python -m tests.benchmarks.handbook
 
@@ -88,3 +103,6 @@ bench-handbook-features: setup  ## The book's published feature columns against 
 
 bench-quality: setup  ## How well models catch the book's frauds, beside its published figures (HEADRACE_DATA=folder of data sets)
 	$(BIN)/python -m tests.benchmarks.quality
+
+bench-reco: setup  ## How well recommenders foretell what comes next, beside published figures (HEADRACE_DATA=folder of data sets)
+	$(BIN)/python -m tests.benchmarks.recommendation_quality

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from services.cli.audit import audit
+from services.cli.experiments import experiments
 from services.cli.features import features
 from services.cli.keys import keys
 from services.cli.lifecycle import demo, down, up
@@ -13,6 +14,7 @@ from services.cli.lists import lists
 from services.cli.models import models
 from services.cli.policy import policy
 from services.cli.rebuild import rebuild
+from services.cli.recommend import recommend
 from services.cli.replay import replay
 from services.cli.replay_decision import replay_decision
 from services.cli.score import score
@@ -70,9 +72,11 @@ app.add_typer(features, name="features", rich_help_panel=_FEED)
 app.command(rich_help_panel=_FEED)(rebuild)
 app.command(rich_help_panel=_FEED)(score)
 app.add_typer(models, name="models", rich_help_panel=_MODELS)
+app.command(rich_help_panel=_MODELS)(recommend)
 app.command("replay-decision", rich_help_panel=_DECISIONS)(replay_decision)
 app.add_typer(policy, name="policy", rich_help_panel=_DECISIONS)
 app.add_typer(lists, name="lists", rich_help_panel=_DECISIONS)
+app.add_typer(experiments, name="experiments", rich_help_panel=_DECISIONS)
 app.add_typer(audit, name="audit", rich_help_panel=_MODELS)
 
 

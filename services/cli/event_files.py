@@ -56,7 +56,7 @@ Columns = Annotated[
         "--map",
         metavar="FIELD=COLUMN",
         help="Event field from column; repeatable. attributes.NAME=COLUMN makes an attribute. "
-        "Columns that are named as fields need none.",
+        "Columns that are named as fields, or attributes.NAME, need none.",
     ),
 ]
 Constants = Annotated[

@@ -32,8 +32,9 @@ from services.scoring.jobs.listing import entries_on
 from services.scoring.jobs.results import format_of
 from services.scoring.model import ScoringModel
 from services.scoring.policy.document import PolicyError
+from services.scoring.policy.kinds import PAYMENTS
 from services.scoring.policy.policy import BEFORE_THE_FIRST, Policy
-from services.scoring.policy.publishing import policy_in
+from services.scoring.policy.publishing import announced, policy_in
 from services.scoring.settings import ScoringSettings
 from services.training.archive import Archive
 from services.training.model_log import ModelLog
@@ -146,9 +147,9 @@ def _in_force(bus: Bus, home: Path, version: int | None) -> _InForce:
 
 def _policy(bus: Bus) -> Policy:
     """Return the newest policy that can be used, as the scoring service does."""
-    for event in reversed(ChainedLog(bus, POLICIES, PolicyEvent).chain().events):
+    for event in reversed(announced(ChainedLog(bus, POLICIES, PolicyEvent).chain(), PAYMENTS)):
         try:
-            return policy_in(event)
+            return policy_in(event, PAYMENTS)
         except PolicyError as error:
             told = f"policy version {event.policy_version} cannot be used, the one before decides: {error}"
             errors.print(told, style="yellow", markup=False, soft_wrap=True)

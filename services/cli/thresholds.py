@@ -8,7 +8,7 @@ import yaml
 from msgspec.structs import replace
 
 from services.scoring.policy.document import CostMatrix, PolicyError, Problem, Resolution, ThresholdChoice
-from services.scoring.policy.parsing import parsed
+from services.scoring.policy.policy import document_of
 from services.training.evaluation.policy import Costs, choose_thresholds
 from services.training.judged import JudgedPayments
 from services.training.model_log import History
@@ -27,7 +27,7 @@ def with_numbers(text: str, history: History, home: Path, *, days: int) -> str:
         PolicyError: no section can be added to this text.
         RefusedError: no model is in force, or there is too little to go by.
     """
-    document = parsed(text)
+    document = document_of(text)
     if document.thresholds is None or document.is_resolved:
         return text
     resolution = _resolution(document.thresholds, history, home, days)
@@ -35,7 +35,7 @@ def with_numbers(text: str, history: History, home: Path, *, days: int) -> str:
     longer = f"{text.rstrip()}\n\n{yaml.safe_dump({'resolved': section}, sort_keys=False)}"
     told = "to add the numbers found, the policy must be written as lines of `name: value`, not within { }"
     try:
-        fits = parsed(longer) == replace(document, resolved=resolution)
+        fits = document_of(longer) == replace(document, resolved=resolution)
     except PolicyError as error:
         raise PolicyError([Problem("$", told)], told) from error
     if not fits:

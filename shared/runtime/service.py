@@ -23,6 +23,7 @@ from shared.access.openapi import with_access
 from shared.access.roles import ROLES_BY_PATH
 from shared.runtime import metrics
 from shared.runtime.clock import SystemClock
+from shared.runtime.metrics.exposition import CONTENT_TYPE, exposition
 from shared.runtime.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ def add_operations_endpoints(service: Service) -> None:
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     async def expose() -> Response:
         """Return the metrics in Prometheus' text format."""
-        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+        return Response(exposition(), media_type=CONTENT_TYPE)
 
     inner = app.router.lifespan_context
 

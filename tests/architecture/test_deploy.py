@@ -111,7 +111,7 @@ def test_everything_can_tell_whether_it_is_healthy() -> None:
 def test_dashboards_and_alerts_name_metrics_and_labels_that_exist(expression: str) -> None:
     samples = _samples()
     for name, selector in METRIC.findall(expression):
-        assert name in samples, f"no metric {name} in shared/runtime/metrics.py"
+        assert name in samples, f"no metric {name} in shared/runtime/metrics"
         assert set(LABEL.findall(selector)) <= samples[name]
 
 

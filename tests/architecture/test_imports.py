@@ -20,7 +20,8 @@ VENDOR_HOMES = {
 MAY_IMPORT = {
     "contracts": {"contracts"},
     "features": {"contracts", "features"},
-    "models": {"contracts", "models"},
+    "models": {"contracts", "features", "models"},
+    "recommendation": {"contracts", "features", "recommendation"},
     "bus": {"contracts", "bus"},
     "store": {"store", "runtime"},
 }

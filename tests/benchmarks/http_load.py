@@ -76,6 +76,11 @@ def post(path: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
+def get(path: str) -> bytes:
+    """Return the bytes of a request without a body."""
+    return f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+
+
 def run(job: Job) -> Outcome:
     """Do `job` in a process of its own.
 

@@ -73,7 +73,7 @@ def measured_in_turn() -> Measured:
         supervisor = Supervisor()
         exits.callback(supervisor.stop)
         peers = peers_of(supervisor, served, version, folder)
-        targets = [ours(served, version), bare(supervisor, served, folder), *peers.values()]
+        targets = [ours(served, version), bare(supervisor, served.requests, folder), *peers.values()]
         calls = calls_of(exits, served, version)
         for target in targets:
             measure(target, CALLERS[-1], WARMING_REQUESTS)
@@ -132,13 +132,13 @@ def ours(served: ServedModel, version: Version) -> Target:
     return Target("ours", served.platform.service(SERVICE).pid, served.port, served.requests, settle)
 
 
-def bare(supervisor: Supervisor, served: ServedModel, folder: Path) -> Target:
-    """Start the ASGI function that does nothing; it is sent the same payments."""
+def bare(supervisor: Supervisor, requests: Callable[[int], list[bytes]], folder: Path) -> Target:
+    """Start the ASGI function that does nothing; it is sent the same requests."""
     (port,) = choose_ports([None])
     process = bare_server(folder, port)
     supervisor.start(process)
     supervisor.wait_ready([process], seconds_max=READY_SECONDS_MAX, say=_say)
-    return Target("bare", process.pid, port, served.requests, _nothing_follows)
+    return Target("bare", process.pid, port, requests, nothing_follows)
 
 
 def peers_of(supervisor: Supervisor, served: ServedModel, version: Version, folder: Path) -> dict[Peer, Target]:
@@ -170,10 +170,10 @@ def started(peer: Peer, supervisor: Supervisor, served: ServedModel, version: Ve
     if len(scores) < PEER_ROWS or np.abs(wanted - scores).max() > SCORE_DIFFERENCE_MAX:
         supervisor.stop([process])
         raise PeerFailedError(f"{len(scores)} of {PEER_ROWS} answered, the first {scores[:3]}, ours {wanted[:3]}")
-    return Target(peer.key, process.pid, ports[0], requests, _nothing_follows)
+    return Target(peer.key, process.pid, ports[0], requests, nothing_follows)
 
 
-def _nothing_follows(_outcome: Outcome) -> int:
+def nothing_follows(_outcome: Outcome) -> int:
     return 0
 
 

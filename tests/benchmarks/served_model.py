@@ -32,7 +32,7 @@ from shared.contracts.topics import FEATURES, SCORES, TRANSACTIONS
 from shared.features.catalog.fraud import FRAUD
 from shared.models.manifest import Manifest, Thresholds
 from shared.models.packages import Packages, packed, sha256
-from shared.runtime import metrics
+from shared.runtime.metrics.exposition import parse_exposition
 from tests.benchmarks.http_load import Outcome, post
 from tests.model_events import model_event
 from tests.models import manifest_of
@@ -237,5 +237,5 @@ def _polled(tail: Tail, complaint: str) -> list[bytes]:
 
 
 def _served_version(url: str) -> int | None:
-    samples = metrics.parse_exposition(httpx.get(url).text)
+    samples = parse_exposition(httpx.get(url).text)
     return next((int(sample.value) for sample in samples if sample.name == "headrace_model_version"), None)

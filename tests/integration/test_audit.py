@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +13,9 @@ from typer.testing import CliRunner, Result
 from services.cli.audit import audit
 from services.local.addresses import KAFKA_VARIABLE
 from services.local.platform import Platform
+from services.scoring.policy.kinds import PAYMENTS, Kind
 from services.scoring.policy.publishing import Author, History, publication
+from services.scoring.recommendations.policy.policy import RECOMMENDATIONS
 from services.training.model_log import ModelLog
 from shared.bus.base import Outgoing
 from shared.bus.chained_log import ChainedLog
@@ -81,8 +84,8 @@ def test_an_audit_holds_until_a_record_is_forged(platform: Platform) -> None:
 def test_policies_hold_until_a_record_is_forged(platform: Platform) -> None:
     bus = platform.bus()
     log = ChainedLog(bus, POLICIES, PolicyEvent)
-    for text in ("reasons_max: 1", "reasons_max: 2"):
-        log.append(partial(published, text))
+    for text, kind in (("reasons_max: 1", PAYMENTS), ("{}", RECOMMENDATIONS), ("reasons_max: 2", PAYMENTS)):
+        log.append(partial(published, text, kind))
     head = log.chain().head
     assert head is not None
     whole = verify(platform)
@@ -95,11 +98,11 @@ def test_policies_hold_until_a_record_is_forged(platform: Platform) -> None:
     assert broken.exit_code == 1
     assert "policies is whole" not in broken.stdout
     assert "after the head given  1\n" in broken.stdout
-    assert any("policies: record 2" in line for line in broken.stderr.splitlines())
+    assert any("policies: record 3" in line for line in broken.stderr.splitlines())
 
 
-def published(text: str, history: History) -> list[PolicyEvent]:
-    return [publication(history, text, Author("ada", "a test", START))]
+def published(text: str, kind: Kind[Any], history: History) -> list[PolicyEvent]:
+    return [publication(history, text, Author("ada", "a test", START), kind)]
 
 
 def test_a_file_that_was_changed_is_named(platform: Platform) -> None:

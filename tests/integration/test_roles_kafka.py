@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.scoring.deployment import Deployment
+from services.scoring.model import ScoringModel, loading
 from services.training.model_log import ModelLog
 from shared.bus.kafka import KafkaBus
 from shared.contracts.topics import TOPICS
@@ -21,7 +22,7 @@ from tests.unit.scoring.scoring_scene import running, wait_until
 pytestmark = pytest.mark.servers
 
 
-def versions(deployment: Deployment) -> tuple[int, int, list[int]]:
+def versions(deployment: Deployment[ScoringModel]) -> tuple[int, int, list[int]]:
     roles = deployment.roles
     deciding = (roles.champion, roles.canary.model if roles.canary else None)
     champion, canary = (model.manifest.model_version if model else 0 for model in deciding)
@@ -41,8 +42,8 @@ def test_roles_follow_what_is_announced_and_are_found_again(kafka_bus: KafkaBus,
         event = model_event(action, version, name=uuid4().hex, model_name=name, model_digest=digest, share=share)
         log.append(lambda _: [event])
 
-    def followed() -> Deployment:
-        return Deployment(kafka_bus, packages, SystemClock(), model_name=name, retry_seconds=0.1)
+    def followed() -> Deployment[ScoringModel]:
+        return Deployment(kafka_bus, loading(packages), SystemClock(), model_name=name, retry_seconds=0.1)
 
     announce("promoted", 1)
     deployment = followed()

@@ -220,3 +220,44 @@ def test_a_policy_with_a_mistake_is_refused_by_its_line(scene: Scene, command_wo
 def test_an_unknown_version_is_refused_by_name(scene: Scene) -> None:
     assert "there is none yet" in str(scene.run("show", "3").exception)
     assert "no earlier policy" in str(scene.run("rollback").exception)
+
+
+RECOMMENDATION = """
+merchandising: {per_category_max: 3, filters: [{attribute: price, at_most: 90}]}
+experiment:
+  name: wider
+  arms: [{name: diverse, share: 0.25, changes: {diversity: 0.4, per_category_max: null}}]
+"""
+
+
+def test_a_policy_for_recommendations_has_versions_of_its_own(scene: Scene) -> None:
+    of = ("--for", "recommendation")
+    assert "as the model ranks them" in scene.run("history", *of).stdout
+    scene.run("publish", "FILE", "--reason", "payments", text="reasons_max: 1\n")
+    done = scene.run("publish", "FILE", "--reason", "shop", "--by", "ada", *of, text=RECOMMENDATION)
+    assert done.stdout.startswith("recommendation policy version 1 is in force"), done.exception
+    assert scene.run("show", *of).stdout == RECOMMENDATION
+    assert scene.run("show").stdout == "reasons_max: 1\n"
+    assert scene.run("publish", "FILE", "--reason", "less", *of, text="{}").exit_code == 0
+    assert scene.run("rollback", *of).exit_code == 0
+    assert scene.run("show", *of).stdout == RECOMMENDATION
+    listed = [line.split()[0] for line in scene.run("history", *of).stdout.splitlines()[1:]]
+    assert listed == ["3*", "2", "1"]
+    assert [event.policy_name for event in scene.log().chain().events].count("payments") == 1
+    assert "no earlier policy" in str(scene.run("rollback").exception)
+
+
+def test_check_shows_what_a_policy_for_recommendations_does(scene: Scene) -> None:
+    shown = scene.run("check", "FILE", "--for", "recommendation", text=RECOMMENDATION)
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    for told in (
+        "per_category_max 3",
+        "filters price up to 90",
+        "exclude_bought yes",
+        "control 75.0% nothing",
+        "diverse 25.0% per_category_max no; diversity 0.4",
+    ):
+        assert told.split() in lines, shown.stdout
+    assert "did you mean `rules`" in str(scene.run("check", "FILE", text="ruls: []").exception)
+    refused = scene.run("check", "FILE", "--for", "recommendation", text="rules: []")
+    assert isinstance(refused.exception, PolicyError)

@@ -44,7 +44,7 @@ class Scene:
     """Payments that went through features and scoring into an archive."""
 
     home: Path
-    roles: Roles = field(default_factory=Roles)
+    roles: Roles[ScoringModel] = field(default_factory=Roles)
     store: MemoryStore = field(default_factory=lambda: MemoryStore(ManualClock(START)))
     decisions: list[Decision] = field(default_factory=list)
     offset: int = 0

@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from services.cli import score as command
 from services.local.errors import PlatformError
+from services.scoring.policy.kinds import PAYMENTS, Kind
 from services.scoring.policy.publishing import Author, publication
+from services.scoring.recommendations.policy.policy import RECOMMENDATIONS
 from services.training.refusal import RefusedError
 from shared.bus.base import Outgoing
 from shared.bus.chained_log import ChainedLog
@@ -58,9 +60,9 @@ class Scene:
         assert result.exit_code == 0, result.output
         return pl.read_parquet(self.home / "out.parquet").to_dicts()
 
-    def publish(self, text: str) -> None:
+    def publish(self, text: str, kind: Kind[Any] = PAYMENTS) -> None:
         author = Author("ada", "a test", START)
-        ChainedLog(self.bus, POLICIES, PolicyEvent).append(lambda history: [publication(history, text, author)])
+        ChainedLog(self.bus, POLICIES, PolicyEvent).append(lambda history: [publication(history, text, author, kind)])
 
 
 @pytest.fixture
@@ -92,12 +94,14 @@ def test_another_version_can_be_asked_for(scene: Scene) -> None:
 def test_the_policy_and_the_lists_in_force_decide(scene: Scene) -> None:
     assert {row["decision"] for row in scene.decided(ROWS)} > {"approve"}
     scene.publish(TRUSTED)
+    scene.publish("merchandising: {diversity: 0.2}", RECOMMENDATIONS)
     scene.bus.publisher().send(Outgoing(LISTS.name, BLOCKED.value.encode(), codec.encode(BLOCKED))).result()
     rows = scene.decided(ROWS)
     assert {row["policy_version"] for row in rows} == {1}
     declined = {row["transaction_id"] for row in rows if row["decision"] == "decline"}
     assert declined == {row["transaction_id"] for row in ROWS if row["card_id"] == BLOCKED.value}
     assert {row["decision"] for row in rows} == {"approve", "decline"}
+    assert "cannot be used" not in scene.run(ROWS).output, "a policy for recommendations is no failed one for payments"
 
 
 def test_what_is_refused_stands_beside_the_file_with_its_reason(scene: Scene) -> None:

@@ -2,20 +2,10 @@
 
 from typing import NamedTuple
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-REGISTRY = CollectorRegistry()
+from shared.runtime.metrics.exposition import REGISTRY as REGISTRY
 
 _LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -23,10 +13,7 @@ RECORDS_CONSUMED = Counter(
     "headrace_records_consumed_total", "Records read and committed.", ["service", "topic"], registry=REGISTRY
 )
 RECORDS_PUBLISHED = Counter(
-    "headrace_records_published_total",
-    "Records written and committed.",
-    ["service", "topic"],
-    registry=REGISTRY,
+    "headrace_records_published_total", "Records written and committed.", ["service", "topic"], registry=REGISTRY
 )
 DEAD_LETTERS = Counter(
     "headrace_dead_letters_total",
@@ -41,10 +28,7 @@ LOOP_RETRIES = Counter(
     registry=REGISTRY,
 )
 LOOP_FENCED = Counter(
-    "headrace_loop_fenced_total",
-    "Batches given up because the group was rebalanced.",
-    ["service"],
-    registry=REGISTRY,
+    "headrace_loop_fenced_total", "Batches given up because the group was rebalanced.", ["service"], registry=REGISTRY
 )
 LOOP_LAG_RECORDS = Gauge(
     "headrace_loop_lag_records",
@@ -60,10 +44,7 @@ LOOP_BATCH_SECONDS = Histogram(
     registry=REGISTRY,
 )
 INGESTED = Counter(
-    "headrace_ingested_total",
-    "Events taken in over REST, by outcome.",
-    ["topic", "outcome"],
-    registry=REGISTRY,
+    "headrace_ingested_total", "Events taken in over REST, by outcome.", ["topic", "outcome"], registry=REGISTRY
 )
 INGEST_SECONDS = Histogram(
     "headrace_ingest_seconds",
@@ -98,6 +79,11 @@ UNCOUNTED_EVENTS = Counter(
 )
 COMPACTIONS = Counter(
     "headrace_compactions_total", "Entity states rewritten without what no window reaches.", registry=REGISTRY
+)
+HISTORIES_FOLDED = Counter(
+    "headrace_histories_folded_total",
+    "Shoppers' histories rewritten without copies, without what must be forgotten, or without the oldest of many.",
+    registry=REGISTRY,
 )
 STATE_COMPLETE = Gauge(
     "headrace_state_complete",
@@ -134,9 +120,7 @@ STATE_MISSES = Counter(
     registry=REGISTRY,
 )
 JOURNAL_WAITING_ENTRIES = Gauge(
-    "headrace_journal_waiting_entries",
-    "Payments answered over REST that the log does not have yet.",
-    registry=REGISTRY,
+    "headrace_journal_waiting_entries", "Payments answered over REST that the log does not have yet.", registry=REGISTRY
 )
 JOURNAL_OLDEST_SECONDS = Gauge(
     "headrace_journal_oldest_seconds",
@@ -152,10 +136,7 @@ SUPERSEDED_ANSWERS = Counter(
     registry=REGISTRY,
 )
 MODEL_VERSION = Gauge(
-    "headrace_model_version",
-    "Version of the model that decides; 0 when there is none.",
-    ["model"],
-    registry=REGISTRY,
+    "headrace_model_version", "Version of the model that decides; 0 when there is none.", ["model"], registry=REGISTRY
 )
 MODEL_IN_SERVICE = Gauge(
     "headrace_model_in_service",
@@ -178,11 +159,13 @@ MODEL_LOAD_FAILURES = Counter(
 POLICY_VERSION = Gauge(
     "headrace_policy_version",
     "Version of the policy that decides; 0 before the first is published.",
+    ["policy"],
     registry=REGISTRY,
 )
 POLICY_FAILURES = Counter(
     "headrace_policy_failures_total",
     "Published policies that stayed out of force because they cannot be used.",
+    ["policy"],
     registry=REGISTRY,
 )
 RULE_ERRORS = Counter(
@@ -191,11 +174,15 @@ RULE_ERRORS = Counter(
     ["rule"],
     registry=REGISTRY,
 )
+CATALOGUE_ITEMS = Gauge("headrace_catalogue_items", "Items that the shop offers.", registry=REGISTRY)
+UNREADABLE_PROFILES = Counter(
+    "headrace_unreadable_profiles_total",
+    "Times the store held something else where what is known of a shopper should stand.",
+    registry=REGISTRY,
+)
 ARCHIVED_ROWS = Counter("headrace_archived_rows_total", "Rows written to the archive.", ["topic"], registry=REGISTRY)
 PARITY_CHECKED = Counter(
-    "headrace_parity_checked_total",
-    "Served vectors that were computed again from the archive.",
-    registry=REGISTRY,
+    "headrace_parity_checked_total", "Served vectors that were computed again from the archive.", registry=REGISTRY
 )
 PARITY_MISMATCHES = Counter(
     "headrace_parity_mismatches_total",
@@ -215,6 +202,48 @@ DRIFT_STATISTIC = Gauge(
     "headrace_drift_statistic", "Latest value of a drift signal.", ["model", "signal"], registry=REGISTRY
 )
 DRIFT_ALARMS = Counter("headrace_drift_alarms_total", "Drift alarms raised.", ["model", "signal"], registry=REGISTRY)
+UNWATCHED_IMPRESSIONS = Counter(
+    "headrace_unwatched_impressions_total",
+    "Lists of recommendations that drift did not follow, since as many as it remembers were waiting for clicks.",
+    registry=REGISTRY,
+)
+UNJUDGED_SHOPPERS = Counter(
+    "headrace_unjudged_shoppers_total",
+    "Shoppers whose interactions were counted in full, since the store could not tell how far they are distrusted.",
+    registry=REGISTRY,
+)
+EXPLORED_LISTS = Gauge(
+    "headrace_explored_lists",
+    "Lists with an explored place that the bandit remembers, and those clicked there; discounted by day.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+
+RECOMMENDATIONS = Counter(
+    "headrace_recommendations_total",
+    "Questions for items answered, by surface and by what was missing.",
+    ["surface", "degraded"],
+    registry=REGISTRY,
+)
+RECOMMENDATION_SECONDS = Histogram(
+    "headrace_recommendation_seconds",
+    "From a question for items read to its answer.",
+    ["surface"],
+    buckets=_LATENCY_SECONDS,
+    registry=REGISTRY,
+)
+HISTORY_MISSES = Counter(
+    "headrace_history_misses_total",
+    "Shoppers served as unknown ones. slow: the store took too long; away: it did not answer; unreadable: what it had "
+    "is no history.",
+    ["reason"],
+    registry=REGISTRY,
+)
+IMPRESSIONS_LOST = Counter(
+    "headrace_impressions_lost_total",
+    "Lists that were shown and of which the log has no record, since it did not answer.",
+    registry=REGISTRY,
+)
 
 OPEN_ACCESS = Gauge(
     "headrace_open_access",
@@ -236,11 +265,6 @@ PROBING = Counter(
 PROBING_KEYS = Gauge(
     "headrace_probing_keys", "Keys that had a query slowed within the probing window.", registry=REGISTRY
 )
-
-
-def exposition() -> bytes:
-    """Return all metrics in Prometheus' text format."""
-    return generate_latest(REGISTRY)
 
 
 class Described(NamedTuple):
@@ -265,8 +289,3 @@ def described() -> list[Described]:
         )
         for metric, family in families
     ]
-
-
-def parse_exposition(text: str) -> list[Sample]:
-    """Return every sample of metrics in Prometheus' text format, as another process exposed them."""
-    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
