@@ -29,7 +29,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(INSTALLED)
 
-demo: setup  ## The whole life of a model, on real Kafka and Redis, in under 4 minutes
+demo: setup  ## The whole life of two models, on real Kafka and Redis, in about 5 minutes
 	$(BIN)/headrace demo
 
 up: setup  ## Start Kafka, Redis and every service on this machine, and print the addresses

@@ -12,7 +12,6 @@ import typer
 from services.cli.terminal import HOME, Home, console, errors, open_bus
 from services.training import releases
 from services.training.model_log import History, ModelLog
-from services.training.recommendation.feature_version import FEATURE_VERSION
 from services.training.refusal import RefusedError
 from services.training.releases import Model, Order
 from shared.contracts.events import ModelEvent
@@ -21,6 +20,7 @@ from shared.models.manifest import MODEL_NAME, RECOMMENDATION, RecommendationMan
 from shared.models.recommender import RecommenderModel
 from shared.models.registry import Registry, RegistryUnavailableError
 from shared.models.session import OnnxModel
+from shared.recommendation.feature_version import FEATURE_VERSION
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import ServiceSettings
 

@@ -43,7 +43,7 @@ class DemoPlan:
     sliding_window_payments: int = 3_000
     shop: ShopConfig | None = _SHOP
     shop_history: timedelta = timedelta(days=28)
-    visits_per_second: float = 20.0
+    visits_per_second: float = 15.0
     recovered_lists: int = 200
     click_through_change_min: float = 0.05
     sliding_window_lists: int = 300
@@ -51,7 +51,7 @@ class DemoPlan:
     history_seconds_max: float = 120.0
     training_seconds_max: float = 90.0
     notice_seconds_max: float = 60.0
-    recovery_seconds_max: float = 120.0
+    recovery_seconds_max: float = 240.0
     settling_seconds_max: float = 30.0
     quiet_seconds: float = 2.0
 
@@ -72,7 +72,7 @@ class DemoPlan:
             "HEADRACE_TRAINING_JOBS": "1",
             "HEADRACE_TRAINING_INTERVAL_SECONDS_MIN": "0",
             "HEADRACE_TRAINING_REVIEW_COST_MINOR_UNITS": "1500",
-            "HEADRACE_TRAINING_ARCHIVE_LINGER_SECONDS": "0.4",
+            "HEADRACE_TRAINING_ARCHIVE_LINGER_SECONDS": "1.0",
             "HEADRACE_TRAINING_BLEND_SECONDS": "5",
             "HEADRACE_DRIFT_LABEL_DELAY_DAYS": "0.45",
             "HEADRACE_DRIFT_RECALL_SLACK": "0.5",

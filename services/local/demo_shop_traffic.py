@@ -1,5 +1,6 @@
 """Live shoppers: threads in which they come at an even rate, ask what to look at, click, and buy at times."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -171,7 +172,5 @@ class ShopTraffic:
 
 
 def _in_turn(user_ids: Sequence[str], seed: Sequence[int]) -> Iterator[str]:
-    """Yield everybody in some order, then in another, for ever: nobody comes again before the platform can know."""
-    random = np.random.default_rng(seed)
-    while True:
-        yield from random.permutation(np.array(user_ids)).tolist()
+    """Yield everybody in some order, again and again: nobody comes again before the platform can know."""
+    return itertools.cycle(np.random.default_rng(seed).permutation(np.array(user_ids)).tolist())

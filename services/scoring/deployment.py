@@ -41,13 +41,21 @@ class Deployment(Generic[M]):
     """
 
     def __init__(
-        self, bus: Bus, load: Callable[[ModelEvent], M], clock: Clock, *, model_name: str, retry_seconds: float
+        self,
+        bus: Bus,
+        load: Callable[[ModelEvent], M],
+        clock: Clock,
+        *,
+        model_name: str,
+        retry_seconds: float,
+        asks_challengers: bool = True,
     ) -> None:
         """Wire it.
 
         load: returns the version that an event names, ready to serve; raises ModelIntegrityError where it is missing or
             not as announced, RegistryUnavailableError where it cannot be fetched now, ValueError where it does not do
-            what its manifest says. retry_seconds: after which it is tried again.
+            what its manifest says. retry_seconds: after which it is tried again. asks_challengers: whether anybody asks
+            them; otherwise none is loaded.
         """
         self.name = f"deployment of {model_name}"
         self._bus = bus
@@ -55,6 +63,7 @@ class Deployment(Generic[M]):
         self._clock = clock
         self._model_name = model_name
         self._retry_seconds = retry_seconds
+        self._asks_challengers = asks_challengers
         self._standing = Standing()
         self._loaded: dict[int, M] = {}
         self._retry_at: dict[int, float] = {}
@@ -97,6 +106,10 @@ class Deployment(Generic[M]):
             return
         if isinstance(event, ModelEvent) and event.model_name == self._model_name:
             self._standing = self._standing.after(event)
+            if self._standing.challengers and not self._asks_challengers:
+                told = "nobody asks challengers of %s: version %d is not loaded; try it as a canary"
+                log.warning(told, self._model_name, event.model_version)
+                self._standing = self._standing._replace(challengers=())
 
     def _advance(self) -> None:
         """Show the roles as far as their versions are loaded, and load one that is not."""

@@ -11,8 +11,8 @@ concurrent writers change nothing. Items are known by the hash of their id: mode
     25-27   zero
     28-31   quantity
 
-What grows beyond RECORDS_MAX is folded: the newest records stay, and of what was bought or disliked one record an item,
-so that nobody is shown it again; the rest is forgotten.
+What grows beyond RECORDS_MAX is folded: the newest records stay, and the newest purchase and dislike of each item, so that
+nobody is shown it again; the rest is forgotten.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ RECORDS_MAX = 1_024
 NEWEST_KEPT = 256
 """Records of any kind that folding keeps."""
 KEPT_ITEMS_MAX = 512
-"""Items, bought or disliked, that folding keeps beside them: those of the newest records."""
+"""Records of items bought, or disliked, that folding keeps beside them: the newest."""
 
 Records = npt.NDArray[np.void]
 """Shape (records,), of dtype RECORD."""
@@ -97,7 +97,7 @@ def folded(records: Records) -> bytes:
         return records.tobytes()
     older = records[NEWEST_KEPT:]
     kept = older[np.isin(older["kind"], _KEPT_KINDS)]
-    _, first = np.unique(kept["item"], return_index=True)
+    _, first = np.unique(kept[["item", "kind"]], return_index=True)
     return np.concatenate([records[:NEWEST_KEPT], kept[np.sort(first)[:KEPT_ITEMS_MAX]]]).tobytes()
 
 

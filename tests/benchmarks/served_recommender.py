@@ -21,6 +21,7 @@ from shared.bus.base import Bus
 from shared.features.state import identity, microseconds
 from shared.models.manifest import RECOMMENDATION, RecommendationManifest
 from shared.models.packages import Packages, packed, sha256
+from shared.recommendation.feature_version import FEATURE_VERSION
 from shared.recommendation.history import RECORD, history_key
 from shared.runtime.metrics.exposition import parse_exposition
 from shared.store.redis import RedisStore
@@ -83,7 +84,7 @@ class ServedRecommender:
         return manifest, onnx
 
     def write_histories(self, items: int) -> None:
-        """Give every shopper a history over so many items, straight into Redis, instead of what was there."""
+        """Give every shopper HISTORY_LENGTH interactions more, with so many items, straight into Redis."""
         store = RedisStore(str(self.platform.addresses.redis), timeout_seconds=SECONDS_MAX)
         hashes = np.array([identity(item_name(item)) for item in range(items)])
         now = microseconds(datetime.now(UTC))
@@ -134,7 +135,7 @@ def recommender_package(items: int, version: int) -> tuple[RecommendationManifes
         model_name=RECOMMENDATION,
         model_version=version,
         model_digest=hashlib.sha256(onnx).hexdigest(),
-        feature_version="b" * 64,
+        feature_version=FEATURE_VERSION,
         family="random",
         trained_at=datetime.now(UTC),
         data_digest="c" * 64,

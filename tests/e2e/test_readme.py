@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,19 @@ def test_a_file_is_replayed_with_its_own_column_names(platform: Platform, tmp_pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert decided(platform, "f1", "f2") == {"f1": "card-7", "f2": "card-7"}
+
+
+def test_the_shop_asks_what_to_show_and_the_click_is_known(platform: Platform) -> None:
+    *told, asked = example(platform, "sh", "/v1/items/shoe-1").split("curl ")[1:]
+    for command in told:
+        assert set(json.loads(run("sh", "-c", f"curl {command}"))) == {"event_id", "trace_id"}
+    answer: dict[str, Any] = {"items": []}
+    for _ in range(150):  # the catalogue and the click come over the log
+        answer = json.loads(run("sh", "-c", f"curl {asked}"))
+        if [item["item_id"] for item in answer["items"]] == ["shoe-2"]:
+            break
+    assert [item["item_id"] for item in answer["items"]] == ["shoe-2"]
+    assert answer["degraded"] == ["model"]  # none has been trained here
 
 
 def decided(platform: Platform, *transaction_ids: str) -> dict[str, str]:

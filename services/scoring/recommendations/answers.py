@@ -16,7 +16,7 @@ class Reason(Struct, frozen=True, kw_only=True):
         Literal["because", "popular", "similar", "trending", "explored", "new"],
         Meta(
             description="because: of `item_id` in the shopper's history. explored: to learn whether it is liked. new: "
-            "the model does not know it yet."
+            "no model knows it yet."
         ),
     ]
     text: str
@@ -65,9 +65,10 @@ class RecommendationAnswer(Struct, frozen=True, kw_only=True):
     degraded: Annotated[
         list[Degradation],
         Meta(
-            description="What was missing. model: none is in service, so these are popular. history: the store did not "
-            "give it in time, so the shopper counts as unknown. item: the model does not know it yet, so these are "
-            "popular in its category. impressions: that these were shown is not on record."
+            description="What was missing. model: none is in service, so these are popular, and behind them new in the "
+            "catalogue. history: the store did not give it in time, so the shopper counts as unknown. item: the model "
+            "does not know it yet, so these are popular, or new, in its category. impressions: that these were shown "
+            "is not on record."
         ),
     ]
     notes: Annotated[list[str] | UnsetType, Meta(description="What the caller may not have meant.")] = UNSET

@@ -20,7 +20,7 @@ from services.scoring.recommendations.following import Follower
 from services.scoring.recommendations.popularity import day_of
 from services.scoring.recommendations.trials import Trials
 from services.scoring.recommendations.trust import Trust
-from shared.bus.base import Bus
+from shared.bus.base import Bus, Record
 from shared.contracts.events import Event
 from shared.contracts.shopping import Impression, Interaction
 from shared.contracts.topics import IMPRESSIONS, INTERACTIONS
@@ -39,6 +39,8 @@ UNIFORM_SHARE = 0.1
 _PRIOR_PRECISION = 1.0
 _NOISE = 0.25
 """Standard deviation of a click, a 0 or a 1, around its probability."""
+
+_NOTHING_EXPLORED = b'"exploration":null}'
 
 
 class Choice(NamedTuple):
@@ -123,6 +125,10 @@ class Bandit(Follower):
 
     def is_flawed(self) -> bool:
         return not self._is_judged and self._trust.reachable()
+
+    def concerns(self, record: Record) -> bool:
+        """Tell whether a record may be a click, or a list with an explored place: most lists have none."""
+        return record.topic != IMPRESSIONS.name or not (record.value or b"").endswith(_NOTHING_EXPLORED)
 
     def begin(self) -> None:
         self._is_judged = True

@@ -8,6 +8,7 @@ import weakref
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 
 from services.scoring.recommendations.asked import Condition
@@ -86,6 +87,11 @@ class Catalogue:
             ids = self._ids if self._caught_up else sorted(self._items)
             start = bisect_right(ids, after)
             return [self._items[item_id] for item_id in ids[start : start + n]]
+
+    def latest(self, n: int) -> list[str]:
+        """Return the ids of the `n` items that came into the catalogue last, the last first."""
+        with self._lock:
+            return list(islice(reversed(self._items), n))
 
     def tell(self, listener: Listener) -> None:
         """From now on, and as long as somebody else refers to it, tell `listener` of every change."""

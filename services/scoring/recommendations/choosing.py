@@ -7,7 +7,15 @@ from typing import NamedTuple
 from services.scoring.recommendations.answers import Degradation, Reason
 from services.scoring.recommendations.asked import Asked, Merchandising
 from services.scoring.recommendations.audience import Audience
-from services.scoring.recommendations.candidates import Found, Scored, from_model, from_ranking, ranked_by_model
+from services.scoring.recommendations.candidates import (
+    LOOKED_AT_MAX,
+    Found,
+    Scored,
+    from_model,
+    from_ranking,
+    ranked_by_model,
+    wanted,
+)
 from services.scoring.recommendations.catalogue import Catalogue
 from services.scoring.recommendations.past import known_of, past_item, past_of, with_recent
 from services.scoring.recommendations.reasons import POPULAR, TRENDING
@@ -30,12 +38,14 @@ class Question(NamedTuple):
 class Chosen(NamedTuple):
     """Candidates, and where they come from.
 
-    scored: None where no model scored them; then `reason` is that of all. records: the shopper's, where they count.
+    scored: None where no model scored them; then `reason` is that of all but those that are `new`. records: the
+    shopper's, where they count.
     """
 
     found: Found
     scored: Scored | None = None
     reason: Reason = POPULAR
+    new: frozenset[str] = frozenset()
     degraded: tuple[Degradation, ...] = ()
     records: Records = NOBODY.records
 
@@ -59,8 +69,7 @@ def _for_shopper(question: Question, shopper: Shopper, catalogue: Catalogue, aud
     asked, now, merchandising, recommending = question
     records = with_recent(shopper.records, asked.recent, now)
     if recommending is None:
-        found = from_ranking(audience.popular(), known_of(records), asked, merchandising, catalogue, now)
-        return Chosen(found, degraded=("model",))
+        return _without_model(question, records, catalogue, audience, "model")
     scored = _scored(recommending, records, shopper, question)
     candidates, stages = from_model(scored, asked, merchandising, now)
     return Chosen(Found(candidates, [*_told_of_history(scored, asked), *stages]), scored, records=records)
@@ -84,8 +93,29 @@ def _similar(question: Question, catalogue: Catalogue, audience: Audience) -> Ch
         )
     # Better what is like it in one respect than nothing.
     category = asked.category or next(iter(item.categories), None)
-    found = _ranking(question._replace(asked=asked._replace(category=category)), audience.popular(), catalogue)
-    return Chosen(found, degraded=("model" if recommending is None else "item",))
+    question = question._replace(asked=asked._replace(category=category))
+    missing: Degradation = "model" if recommending is None else "item"
+    return _without_model(question, NOBODY.records, catalogue, audience, missing)
+
+
+def _without_model(
+    question: Question, records: Records, catalogue: Catalogue, audience: Audience, missing: Degradation
+) -> Chosen:
+    """Return what is popular now, and behind it, where that is too little, what came into the catalogue last."""
+    asked, now, merchandising, _ = question
+    known = known_of(records)
+    popular, stages = from_ranking(audience.popular(), known, asked, merchandising, catalogue, now)
+    lacking = wanted(asked, merchandising) - len(popular)
+    if lacking <= 0:
+        return Chosen(Found(popular, stages), degraded=(missing,))
+    there = {candidate.item_id for candidate in popular}
+    others = ((item_id, 0.0) for item_id in catalogue.latest(LOOKED_AT_MAX) if item_id not in there)
+    latest = from_ranking(others, known, asked, merchandising, catalogue, now)
+    return Chosen(
+        Found([*popular, *latest.candidates[:lacking]], [*stages, *latest.stages]),
+        new=frozenset(candidate.item_id for candidate in latest.candidates),
+        degraded=(missing,),
+    )
 
 
 def _ranked(question: Question, shopper: Shopper, catalogue: Catalogue, audience: Audience) -> Chosen:

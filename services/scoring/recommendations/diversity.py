@@ -5,6 +5,7 @@ SIGIR 1998. Greedy; the likeness of two items is the Jaccard index of their cate
 are left out: two prices are hardly ever equal, which says nothing of how alike two items are.
 """
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,23 @@ class Picked(NamedTuple):
     places: _Integers
     likeness: _Floats
     like: _Integers
+
+
+class DiversityCompiled:
+    """A worker that has the arithmetic compiled when scoring starts, so that no question waits for it."""
+
+    name = "diversity"
+
+    def __init__(self) -> None:
+        self._is_compiled = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        del stop
+        diversified(np.array([1.0, 0.5]), [None, None], 2, 0.5)
+        self._is_compiled.set()
+
+    def problem(self) -> str | None:
+        return None if self._is_compiled.is_set() else "the arithmetic of diversity is not compiled yet"
 
 
 def diversified(strengths: _Floats, items: Sequence[Item | None], count: int, diversity: float) -> Picked:

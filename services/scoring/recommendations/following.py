@@ -3,7 +3,7 @@
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from shared.bus.base import Bus, BusUnavailableError, Record, Tail
@@ -24,6 +24,8 @@ READ_AGAIN_SECONDS = 60.0
 """At least so long after it began does a follower begin again of its own accord."""
 
 _POLL_SECONDS = 0.2
+_REST_SECONDS = 0.5
+"""Between two polls once it has caught up: few large reads leave the interpreter to those who wait for answers."""
 _RETRY_SECONDS = 1.0
 
 
@@ -60,6 +62,11 @@ class Follower(ABC):
     def publish(self) -> None:
         """Let everything taken so far count for readers in other threads."""
 
+    def concerns(self, record: Record) -> bool:
+        """Tell whether a record may hold something to take; what surely does not is not even decoded."""
+        del record
+        return True
+
     def is_flawed(self) -> bool:
         """Tell whether what was taken is not what it should be, and would be if it were read again now."""
         return False
@@ -85,6 +92,8 @@ class Follower(ABC):
         try:
             while not stop.is_set():
                 self._read_on(tail)
+                if self._caught_up:
+                    stop.wait(_REST_SECONDS)
                 has_rested = self._clock.monotonic_seconds() - began_seconds >= READ_AGAIN_SECONDS
                 if has_rested and self._published_seconds is not None and self.is_flawed():
                     log.info("%s is read again from the beginning", self.name)
@@ -95,7 +104,7 @@ class Follower(ABC):
     def _read_on(self, tail: Tail) -> None:
         records = tail.poll(wait_seconds=_POLL_SECONDS)
         if records:
-            self.take(list(_readable(records)))
+            self.take(list(_readable(filter(self.concerns, records))))
             self._is_changed = True
         if tail.caught_up() and self._is_due():
             self.publish()
@@ -109,7 +118,7 @@ class Follower(ABC):
         return waited_seconds >= (PUBLISH_SECONDS if self._is_changed else IDLE_SECONDS)
 
 
-def _readable(records: Sequence[Record]) -> Iterator[Event]:
+def _readable(records: Iterable[Record]) -> Iterator[Event]:
     for record in records:
         try:
             yield codec.decode_record(BY_NAME[record.topic], record.key, record.value)

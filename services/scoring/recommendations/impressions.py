@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 RECENT_MAX = 64
 """Items of the history that an impression names."""
 
-_LINGER_SECONDS = 0.02
+_LINGER_SECONDS = 0.1
 """A thread that wakes for every list holds up those who wait for theirs."""
 _IDLE_SECONDS = 0.5
 _RETRY_SECONDS = 1.0

@@ -13,7 +13,7 @@ from shared.models.recommender import Contributions
 from shared.recommendation.history import KINDS
 
 _DID = {"view": "viewed {}", "cart": "put {} into the cart", "purchase": "bought {}", "like": "liked {}"}
-_NEW = Reason(code="new", text="new, or not yet known to the model")
+NEW = Reason(code="new", text="new, or not yet known to the model")
 _EXPLORED = Reason(code="explored", text="shown to learn whether shoppers like it")
 POPULAR = Reason(code="popular", text="popular")
 TRENDING = Reason(code="trending", text="asked for more than usual now")
@@ -34,7 +34,7 @@ def explained(
     shown, row = [], 0
     for place, (item, position) in enumerate(zip(placed, positions, strict=True)):
         is_known = position is not None
-        reason = _EXPLORED if place == explored_at else speaking.reason(row) if is_known else _NEW
+        reason = _EXPLORED if place == explored_at else speaking.reason(row) if is_known else NEW
         contributions = speaking.contributions(row) if is_known and explain else UNSET
         shown.append(
             RecommendedItem(item_id=item.item_id, score=item.score, reason=reason, contributions=contributions)

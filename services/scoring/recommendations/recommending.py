@@ -10,6 +10,7 @@ from shared.contracts.shopping import User
 from shared.models.manifest import RecommendationManifest
 from shared.models.recommender import RecommenderModel
 from shared.models.registry import Registry
+from shared.recommendation.feature_version import FEATURE_VERSION
 
 
 class Recommending:
@@ -35,7 +36,10 @@ class Recommending:
 
 
 def loading(registry: Registry, catalogue: Catalogue) -> Callable[[ModelEvent], Recommending]:
-    """Return what loads the version that an event names; it raises what `registry` and RecommenderModel do."""
+    """Return what loads the version that an event names.
+
+    It raises what `registry` and RecommenderModel do, and ValueError for a version that reads other histories.
+    """
 
     def load(event: ModelEvent) -> Recommending:
         manifest, onnx = registry.load(
@@ -45,6 +49,11 @@ def loading(registry: Registry, catalogue: Catalogue) -> Callable[[ModelEvent], 
             manifest_digest=event.manifest_digest,
             kind=RecommendationManifest,
         )
+        if manifest.feature_version != FEATURE_VERSION:
+            raise ValueError(
+                f"it was made for histories of layout {manifest.feature_version[:12]}, and these are of layout "
+                f"{FEATURE_VERSION[:12]}; run the code it was trained with, or train a new one"
+            )
         return Recommending(RecommenderModel(manifest, onnx), catalogue)
 
     return load

@@ -15,7 +15,7 @@ from services.scoring.recommendations.choosing import Chosen, Question, chosen
 from services.scoring.recommendations.exploring import Explorers
 from services.scoring.recommendations.impressions import RECENT_MAX, Impressions
 from services.scoring.recommendations.policy.policy import RecommendationPolicy
-from services.scoring.recommendations.reasons import explained
+from services.scoring.recommendations.reasons import NEW, explained
 from services.scoring.recommendations.recommending import Recommending
 from services.scoring.recommendations.shoppers import NOBODY, Shopper, ShopperReader
 from services.scoring.roles import Roles
@@ -131,8 +131,12 @@ def _items(question: Question, sources: Chosen, shown: Arranged) -> list[Recomme
     explored_at = exploration.place if exploration is not None and exploration.chosen else None
     if sources.scored is not None:
         return explained(sources.scored, shown.placed, explored_at=explored_at, explain=question.asked.explain)
-    reason = sources.reason
-    return [RecommendedItem(item_id=item.item_id, score=item.score, reason=reason) for item in shown.placed]
+    return [
+        RecommendedItem(
+            item_id=item.item_id, score=item.score, reason=NEW if item.item_id in sources.new else sources.reason
+        )
+        for item in shown.placed
+    ]
 
 
 def _notes(question: Question) -> list[str] | UnsetType:

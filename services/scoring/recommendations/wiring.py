@@ -12,6 +12,7 @@ from services.scoring.recommendations.audience import Audience
 from services.scoring.recommendations.bandit import Bandit
 from services.scoring.recommendations.catalogue import Catalogue
 from services.scoring.recommendations.catalogue_endpoints import CATALOGUE_SCHEMAS, catalogue_routes
+from services.scoring.recommendations.diversity import DiversityCompiled
 from services.scoring.recommendations.endpoints import RecommendationEndpoints
 from services.scoring.recommendations.exploring import Explorers
 from services.scoring.recommendations.impressions import Impressions
@@ -54,6 +55,7 @@ def wired(
         clock,
         model_name=RECOMMENDATION,
         retry_seconds=settings.headrace_scoring_model_retry_seconds,
+        asks_challengers=False,
     )
     impressions = Impressions(bus, waiting_max=settings.headrace_scoring_impressions_waiting_max)
     in_force = InForce(
@@ -78,5 +80,5 @@ def wired(
         {**RECOMMENDATION_SCHEMAS, **CATALOGUE_SCHEMAS},
         endpoints.hot_routes(),
         add_routes,
-        (deployment, policy, catalogue, audience, bandit, impressions),
+        (deployment, policy, catalogue, audience, bandit, impressions, DiversityCompiled()),
     )

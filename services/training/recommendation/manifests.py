@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from services.training.evaluation.bootstrap import Interval
-from services.training.recommendation.feature_version import FEATURE_VERSION
 from services.training.recommendation.interactions import Interactions
 from services.training.recommendation.plan import Plan
 from shared.models.manifest import RECOMMENDATION, RecommendationManifest
+from shared.recommendation.feature_version import FEATURE_VERSION
 
 POPULARITY = "popularity"
 

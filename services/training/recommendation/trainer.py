@@ -27,7 +27,6 @@ from services.training.recommendation.cases import (
 from services.training.recommendation.explorations import explored_places
 from services.training.recommendation.export import export
 from services.training.recommendation.export_gate import check_export, probes_of
-from services.training.recommendation.feature_version import FEATURE_VERSION
 from services.training.recommendation.fitting import Vocabulary, fit
 from services.training.recommendation.histories import Histories
 from services.training.recommendation.interactions import Interactions, read_interactions, require_usable
@@ -45,6 +44,7 @@ from shared.models.packages import ModelIntegrityError
 from shared.models.recommender import RecommenderModel
 from shared.models.registry import Registry
 from shared.models.runs import DataSource
+from shared.recommendation.feature_version import FEATURE_VERSION
 from shared.runtime.clock import Clock
 from shared.runtime.logs import fields
 

@@ -23,6 +23,7 @@ from shared.contracts.shopping import Impression, Interaction, Item, User
 from shared.contracts.topics import IMPRESSIONS, INTERACTIONS, ITEMS, MODELS, TOPICS, Topic
 from shared.models.manifest import RECOMMENDATION, RecommendationManifest
 from shared.models.packages import Packages
+from shared.recommendation.feature_version import FEATURE_VERSION
 from shared.recommendation.history import history_key, packed, profile_key
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.service import Service, add_operations_endpoints
@@ -56,14 +57,16 @@ def small_recommender(goods: Sequence[str] = GOODS) -> Recommender:
     )
 
 
-def register(home: Path, version: int = 1, recommender: Recommender | None = None) -> RecommendationManifest:
+def register(
+    home: Path, version: int = 1, recommender: Recommender | None = None, *, feature_version: str = FEATURE_VERSION
+) -> RecommendationManifest:
     recommender = recommender or small_recommender()
     onnx = export(recommender)
     manifest = RecommendationManifest(
         model_name=RECOMMENDATION,
         model_version=version,
         model_digest=hashlib.sha256(onnx).hexdigest(),
-        feature_version="f" * 64,
+        feature_version=feature_version,
         family="blend",
         trained_at=datetime(2026, 3, 1, tzinfo=UTC),
         data_digest="0" * 64,

@@ -1,12 +1,14 @@
 """Maximal marginal relevance, held against the definition written out slowly."""
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scoring.recommendations.diversity import diversified
+from services.scoring.recommendations import diversity as module
+from services.scoring.recommendations.diversity import DiversityCompiled, diversified
 from shared.contracts.shopping import Item
 from tests.unit.scoring.recommendations.catalogue_scene import item
 
@@ -63,3 +65,12 @@ def test_an_entry_that_is_replaced_counts_as_it_is_now() -> None:
     assert diversified(strengths, first, 3, 0.6).places.tolist() == [0, 2, 1]
     moved = [first[0], item("b", categories=["bags"]), first[2]]
     assert diversified(strengths, moved, 3, 0.6).places.tolist() == [0, 1, 2]
+
+
+def test_what_is_compiled_when_scoring_starts_is_all_that_a_question_needs() -> None:
+    worker = DiversityCompiled()
+    assert worker.problem() is not None
+    worker.run(threading.Event())
+    assert worker.problem() is None
+    diversified(np.array([3.0, 3.0]), [item("a", categories=["shoes"]), None], 1, 1.0)
+    assert len(module._picked.signatures) == 1  # type: ignore[attr-defined]
