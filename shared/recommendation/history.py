@@ -11,8 +11,8 @@ concurrent writers change nothing. Items are known by the hash of their id: mode
     25-27   zero
     28-31   quantity
 
-What grows beyond RECORDS_MAX is folded: the newest records stay, and the newest purchase and dislike of each item, so that
-nobody is shown it again; the rest is forgotten.
+What grows beyond RECORDS_MAX is folded: the newest records stay, and the newest purchase and dislike of each item, so
+that nobody is shown it again; the rest is forgotten.
 """
 
 from collections.abc import Mapping

@@ -99,6 +99,14 @@ def test_a_bot_takes_no_more_room_than_others_and_what_was_bought_is_remembered(
     assert NEWEST_KEPT + KEPT_ITEMS_MAX < RECORDS_MAX
 
 
+def test_a_purchase_does_not_let_an_earlier_dislike_be_forgotten() -> None:
+    disliked = interaction("i7", kind="dislike")
+    bought = interaction("i7", after=SECOND, kind="purchase")
+    views = [interaction(f"i{n % 100}", after=n * SECOND) for n in range(2, 3_000)]
+    kept = history_of(stored(fed([disliked, bought], views)))
+    assert {"dislike", "purchase"} <= {KINDS[kind] for kind in kept["kind"]}
+
+
 def test_a_history_ends_some_time_after_its_last_interaction() -> None:
     clock = ManualClock(START)
     store = MemoryStore(clock)
