@@ -179,7 +179,9 @@ class TransactionalWriter:
                 min_version=12,
                 max_version=12,
             )
-            await self._served(request, leader, _codes_of_batches)
+            # Who leads a topic that was made a moment ago may not know it yet; a batch that comes twice counts once.
+            passing = (*_PASSING, kafka.errors.NotLeaderForPartitionError)
+            await self._served(request, leader, _codes_of_batches, passing)
 
     async def _end(self, producer: _Producer) -> None:
         request = EndTxnRequest(
