@@ -42,6 +42,7 @@ COMPONENTS_MAX = 5
 SEARCH_SECONDS = 120.0
 SHOWN_USERS = 2_000
 """Lists that coverage, novelty and diversity are measured on."""
+KNOWN_OF_NEW_SHOPPERS = (0, 1, 3)
 SPARSE = (
     Alternatives(
         tuple(
@@ -127,6 +128,7 @@ def last_figures(
         found = accuracy_of_ranks(ranks(recommender, split.whole, split.cases), LIST_LENGTH)
         yield from stage_figures(key, recommender, split)
         yield from variety_figures(key, recommender, split.known, split.cases, split.whole)
+        yield from new_shopper_figures(key, recommender, split)
     for name, ours in found._asdict().items():
         if name == "recall":
             continue
@@ -149,6 +151,16 @@ def stage_figures(key: str, recommender: Recommender, split: Split) -> Iterator[
         found = accuracy_of_ranks(ranks(stage, split.whole, split.cases.part(some)), LIST_LENGTH)
         name = f"+ {recommender.components[count - 1].name}" if count else "popularity alone"
         yield Figure(f"{key}_stage_{count}_ndcg_10", f"{key}: ndcg@10 of {len(some)} users, {name}", found.ndcg)
+
+
+def new_shopper_figures(key: str, recommender: Recommender, split: Split) -> Iterator[Figure]:
+    """Yield the hit rate where only the last few touches of a shopper are known: none at all, one, some."""
+    cases = split.cases
+    for known in KNOWN_OF_NEW_SHOPPERS:
+        cut = cases._replace(begins=np.maximum(cases.begins, cases.ends - known))
+        found = accuracy_of_ranks(ranks(recommender, split.whole, cut), LIST_LENGTH)
+        label = f"{key}: hit_rate@10 of shoppers of whom the last {known} touches are known"
+        yield Figure(f"{key}_known_{known}_hit_rate_10", label, found.hit_rate)
 
 
 def variety_figures(

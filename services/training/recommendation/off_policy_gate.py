@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from shared.models.recommender import RecommenderModel
 
 from services.training.recommendation.explored import Estimates, Explored, Judged, estimates, judged
 from services.training.recommendation.off_policy import Values, difference, inverse_propensity
+from shared.models.recommender import RecommenderModel
 
 EFFECTIVE_MIN = 50.0
 """Fewer explored places that speak of a model are no evidence."""
