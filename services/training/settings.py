@@ -168,3 +168,9 @@ class TrainingSettings(ServiceSettings):
             le=1,
         ),
     ] = 0.2
+
+    @property
+    def of_runs(self) -> dict[str, object]:
+        """What is kept with each run: every setting of training that is given, by name."""
+        given = self.model_dump().items()
+        return {name: value for name, value in given if name.startswith("headrace_training_") and value is not None}

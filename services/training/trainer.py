@@ -105,13 +105,8 @@ class Trainer:
 
     def _begun(self, data: TrainingSet) -> str:
         """Open a run in the registry, before anything is spent on it."""
-        parameters = {
-            name: value
-            for name, value in self._settings.model_dump().items()
-            if name.startswith("headrace_training_") and value is not None
-        }
         tags = {"feature_version": data.feature_set.version, "code_commit": self._code_commit or "unknown"}
-        run_id = self._registry.begin(MODEL_NAME, parameters=parameters, tags=tags)
+        run_id = self._registry.begin(MODEL_NAME, parameters=self._settings.of_runs, tags=tags)
         first, last = (_EPOCH + timedelta(microseconds=int(data.times[at])) for at in (0, -1))
         source = DataSource(
             data.digest,

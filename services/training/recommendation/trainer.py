@@ -100,13 +100,8 @@ class RecommendationTrainer:
 
     def _begun(self, data: Interactions) -> str:
         """Open a run in the registry, before anything is spent on it."""
-        parameters = {
-            name: value
-            for name, value in self._settings.model_dump().items()
-            if name.startswith("headrace_training_") and value is not None
-        }
         tags = {"feature_version": FEATURE_VERSION, "code_commit": self._code_commit or "unknown"}
-        run_id = self._registry.begin(RECOMMENDATION, parameters=parameters, tags=tags)
+        run_id = self._registry.begin(RECOMMENDATION, parameters=self._settings.of_runs, tags=tags)
         where = str(self._settings.headrace_home / "archive")
         source = DataSource(data.digest, where, data.first_at, data.as_of, len(data.trust), name="interactions")
         self._registry.log_data(run_id, source)
