@@ -14,6 +14,7 @@ SCHEMAS: dict[str, Any] = {name: schema for kind in (*POSTED, *PUT) for name, sc
 
 _REFUSALS = {
     400: "Not JSON.",
+    404: "The id has a line feed in it, which no path has.",
     409: "The Idempotency-Key belongs to another body.",
     413: "The body is too large.",
     422: "A field is missing, unknown or wrong; the answer names it.",
@@ -60,7 +61,7 @@ def put_operation(put: Posted) -> dict[str, Any]:
         reference(put.event_type),
         Accepted,
         [_path_parameter(put), TRACEPARENT],
-        refusals={400, 413, 422, 503},
+        refusals={400, 404, 413, 422, 503},
     )
 
 
@@ -72,7 +73,7 @@ def delete_operation(put: Posted) -> dict[str, Any]:
         None,
         Accepted,
         [_path_parameter(put), TRACEPARENT],
-        refusals={422, 503},
+        refusals={404, 422, 503},
     )
 
 
@@ -92,7 +93,7 @@ def _operation(
     answer: type,
     parameters: list[dict[str, Any]],
     *,
-    refusals: Collection[int] = frozenset(_REFUSALS),
+    refusals: Collection[int] = frozenset(_REFUSALS) - {404},
 ) -> dict[str, Any]:
     refused = {status: (text, ErrorAnswer) for status, text in _REFUSALS.items() if status in refusals}
     answers = {202: ("On the log.", answer)} | refused
