@@ -28,7 +28,7 @@ class ExplanationAnswer(Struct, frozen=True, kw_only=True):
         Meta(description="How it was computed: tree_shap and linear are exact, sampled is an approximation."),
     ]
     base: float
-    logit: Annotated[float | None, Meta(description="null where the score is 0 or 1 to the last bit.")]
+    logit: float
     contributions: list[Contribution]
 
 
