@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from services.ingest.answers import Accepted, BatchAnswer
-from shared.intake.http import REFERENCE, TRACEPARENT, ErrorAnswer, described, reference
+from shared.intake.http import REFERENCE, TRACEPARENT, ErrorAnswer, described, merged_schemas, reference
 from shared.intake.posted import POSTED, PUT, Posted
 
 _, _ANSWERS = msgspec.json.schema_components([Accepted, BatchAnswer, ErrorAnswer], ref_template=REFERENCE)
-SCHEMAS: dict[str, Any] = {name: schema for kind in (*POSTED, *PUT) for name, schema in kind.schemas.items()} | _ANSWERS
+SCHEMAS = merged_schemas(*(kind.schemas for kind in (*POSTED, *PUT)), _ANSWERS)
 
 _REFUSALS = {
     400: "Not JSON.",

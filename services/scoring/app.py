@@ -87,7 +87,7 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
         direct, lambda: in_force.deployment.roles, gate, _probing(settings, clock), clock, _bounds(settings, clock)
     )
     recommending = wired(settings, bus, store, states, registry, clock)
-    api = scoring.api({**INFERENCE_SCHEMAS, **JOB_SCHEMAS, **recommending.schemas}, recommending.hot_routes)
+    api = scoring.api([INFERENCE_SCHEMAS, JOB_SCHEMAS, recommending.schemas], recommending.hot_routes)
     recommending.add_routes(api)
     jobs = _other_routes(api, settings, in_force, bus, clock)
     return Service(

@@ -17,8 +17,8 @@ from services.scoring.openapi import (
     SCHEMAS,
     BatchAnswer,
     BatchItem,
-    Contribution,
     ExplanationAnswer,
+    FeatureContribution,
     ScoreAnswer,
     batch_operation,
     score_operation,
@@ -26,7 +26,7 @@ from services.scoring.openapi import (
 from services.scoring.roles import Roles
 from shared.access.gate import Gate, caller_of
 from shared.access.probing import ProbingBudget
-from shared.intake.http import body_of, json_answer, trace_id_of
+from shared.intake.http import body_of, json_answer, merged_schemas, trace_id_of
 from shared.intake.problems import IntakeError, InvalidEventError
 from shared.intake.taking import Taken, not_json, take
 from shared.runtime.clock import Clock
@@ -78,14 +78,14 @@ class Scoring:
             direct, self._probing, clock, future=bounds.future, body_bytes_max=bounds.body_bytes_max
         )
 
-    def api(self, schemas: Mapping[str, Any], hot_routes: Sequence[HotRoute] = ()) -> FastAPI:
+    def api(self, schemas: Sequence[Mapping[str, Any]], hot_routes: Sequence[HotRoute] = ()) -> FastAPI:
         """Return the app.
 
         schemas: by name, of whatever else is added to it. hot_routes: of that, what is answered before the router.
         """
         app = HotApi(
             [HotRoute("POST", SCORE_PATH, self._hot_path.body, takes_query=False), *hot_routes],
-            schemas={**SCHEMAS, **schemas},
+            schemas=merged_schemas(SCHEMAS, *schemas),
             title="Headrace scoring",
             description="Payments in, decisions out; and what shoppers should see next.",
         )
@@ -154,7 +154,7 @@ class Scoring:
             base=base,
             logit=logit,
             contributions=[
-                Contribution(feature=name, value=value, contribution=contribution)
+                FeatureContribution(feature=name, value=value, contribution=contribution)
                 for name, value, contribution in zip(
                     model.manifest.feature_names, values, contributions.tolist(), strict=True
                 )

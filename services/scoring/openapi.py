@@ -8,11 +8,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from services.scoring.hot_path import PAYMENT
 from shared.contracts.events import Decision
 from shared.contracts.fields import EventId
-from shared.intake.http import REFERENCE, TRACEPARENT, ErrorAnswer, described, reference
+from shared.intake.http import REFERENCE, TRACEPARENT, ErrorAnswer, described, merged_schemas, reference
 from shared.intake.problems import Problem
 
 
-class Contribution(Struct, frozen=True, kw_only=True):
+class FeatureContribution(Struct, frozen=True, kw_only=True):
     """What one feature adds to the log odds of fraud."""
 
     feature: str
@@ -29,7 +29,7 @@ class ExplanationAnswer(Struct, frozen=True, kw_only=True):
     ]
     base: float
     logit: float
-    contributions: list[Contribution]
+    contributions: list[FeatureContribution]
 
 
 class ScoreAnswer(Decision, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class BatchAnswer(Struct, frozen=True, kw_only=True):
 
 
 _, _ANSWERS = msgspec.json.schema_components([ScoreAnswer, BatchAnswer, ErrorAnswer], ref_template=REFERENCE)
-SCHEMAS: dict[str, Any] = {**PAYMENT.schemas, **_ANSWERS}
+SCHEMAS = merged_schemas(PAYMENT.schemas, _ANSWERS)
 
 _EXPLAIN = {
     "name": "explain",

@@ -50,6 +50,20 @@ class DescribedApi(FastAPI):
         return document
 
 
+def merged_schemas(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schemas of all parts by name.
+
+    Raises:
+        ValueError: two parts mean different things by one name; rename one of the types.
+    """
+    merged: dict[str, Any] = {}
+    for part in parts:
+        for name, schema in part.items():
+            if merged.setdefault(name, schema) != schema:
+                raise ValueError(f"two different schemas are called {name}: rename one of the types")
+    return merged
+
+
 def described(
     body: Mapping[str, Any] | None, answers: Mapping[int, tuple[str, type]], parameters: list[dict[str, Any]]
 ) -> dict[str, Any]:

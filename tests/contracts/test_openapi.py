@@ -23,6 +23,7 @@ from services.scoring.app import build as build_scoring
 from services.scoring.settings import ScoringSettings
 from shared.bus.memory import MemoryBus
 from shared.contracts.topics import TOPICS
+from shared.intake.http import merged_schemas
 from shared.models.packages import Packages
 from shared.runtime.clock import SystemClock
 from shared.runtime.service import Service, http_server
@@ -134,3 +135,33 @@ def ask(operation: Any, mode: GenerationMode) -> None:
             assert told if isinstance(told, str) else told["message"], response.text
 
     answered()
+
+
+def test_explained_answers_are_as_described(tmp_path: Path) -> None:
+    payment = {
+        "schema_version": 1,
+        "transaction_id": "t1",
+        "occurred_at": "2026-01-31T09:30:00Z",
+        "card_id": "c",
+        "merchant_id": "m",
+        "amount": 30310,
+        "currency": "EUR",
+        "mcc": "5411",
+        "country": "DE",
+        "channel": "ecommerce",
+    }
+    with listening(*scoring(tmp_path)) as url:
+        document: Any = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        score = httpx.post(f"{url}/v1/score?explain=true", json=payment)
+        shown = httpx.get(f"{url}/v1/recommendations/u1?explain=true")
+        assert score.json()["explanation"]["contributions"]
+        assert shown.json()["items"]
+        document["/v1/score"]["POST"].validate_response(score)
+        document["/v1/recommendations/{user_id}"]["GET"].validate_response(shown)
+
+
+def test_one_name_cannot_describe_two_things() -> None:
+    alike = {"Item": {"type": "object"}}
+    assert merged_schemas(alike, {"Item": {"type": "object"}, "User": {}}) == {"Item": {"type": "object"}, "User": {}}
+    with pytest.raises(ValueError, match="Item"):
+        merged_schemas(alike, {"Item": {"type": "string"}})

@@ -9,7 +9,7 @@ from services.scoring.recommendations.tracing import Stage
 Degradation = Literal["model", "history", "item", "impressions"]
 
 
-class Reason(Struct, frozen=True, kw_only=True):
+class ItemReason(Struct, frozen=True, kw_only=True):
     """Why an item is shown: a code for machines, a sentence for people."""
 
     code: Annotated[
@@ -27,7 +27,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class Contribution(Struct, frozen=True, kw_only=True):
+class ItemContribution(Struct, frozen=True, kw_only=True):
     """What one item of the history adds to a score."""
 
     item_id: Annotated[str | None, Meta(description="null: what popularity adds.")]
@@ -39,10 +39,10 @@ class RecommendedItem(Struct, frozen=True, kw_only=True):
 
     item_id: str
     score: Annotated[float, Meta(description="The model's own; rules may put an item before one with a higher score.")]
-    reason: Reason
+    reason: ItemReason
     contributions: (
         Annotated[
-            list[Contribution],
+            list[ItemContribution],
             Meta(description="With explain: they add up to the score; of what no model scored there are none."),
         ]
         | UnsetType

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from services.scoring.recommendations.answers import Degradation, Reason
+from services.scoring.recommendations.answers import Degradation, ItemReason
 from services.scoring.recommendations.asked import Asked, Merchandising
 from services.scoring.recommendations.audience import Audience
 from services.scoring.recommendations.candidates import (
@@ -44,7 +44,7 @@ class Chosen(NamedTuple):
 
     found: Found
     scored: Scored | None = None
-    reason: Reason = POPULAR
+    reason: ItemReason = POPULAR
     new: frozenset[str] = frozenset()
     degraded: tuple[Degradation, ...] = ()
     records: Records = NOBODY.records

@@ -6,17 +6,17 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import UNSET
 
-from services.scoring.recommendations.answers import Contribution, Reason, RecommendedItem
+from services.scoring.recommendations.answers import ItemContribution, ItemReason, RecommendedItem
 from services.scoring.recommendations.arranging import Placed
 from services.scoring.recommendations.candidates import Scored
 from shared.models.recommender import Contributions
 from shared.recommendation.history import KINDS
 
 _DID = {"view": "viewed {}", "cart": "put {} into the cart", "purchase": "bought {}", "like": "liked {}"}
-NEW = Reason(code="new", text="new, or not yet known to the model")
-_EXPLORED = Reason(code="explored", text="shown to learn whether shoppers like it")
-POPULAR = Reason(code="popular", text="popular")
-TRENDING = Reason(code="trending", text="asked for more than usual now")
+NEW = ItemReason(code="new", text="new, or not yet known to the model")
+_EXPLORED = ItemReason(code="explored", text="shown to learn whether shoppers like it")
+POPULAR = ItemReason(code="popular", text="popular")
+TRENDING = ItemReason(code="trending", text="asked for more than usual now")
 
 
 def explained(
@@ -61,18 +61,18 @@ class _Speaking:
         self._history, self._popularity = parts.history.astype(np.float64), parts.popularity.astype(np.float64)
         self._mains = self._most() if parts.history.size else [None] * len(parts.history)
 
-    def reason(self, row: int) -> Reason:
+    def reason(self, row: int) -> ItemReason:
         """Return the main reason for an item."""
         main = self._mains[row]
         if main is None:
             return POPULAR
         item_id, kind, share = main
         if self._is_similar:
-            return Reason(code="similar", text=f"similar to {item_id}", item_id=item_id, share=share)
+            return ItemReason(code="similar", text=f"similar to {item_id}", item_id=item_id, share=share)
         text = f"because you {_DID[kind].format(item_id)} ({share:.0%})"
-        return Reason(code="because", text=text, item_id=item_id, share=share)
+        return ItemReason(code="because", text=text, item_id=item_id, share=share)
 
-    def contributions(self, row: int) -> list[Contribution]:
+    def contributions(self, row: int) -> list[ItemContribution]:
         """Return what each item of the history adds to an item's score, those that add most first."""
         added: dict[str | None, float] = {}
         for position, value in zip(self._past.items.tolist(), self._history[row].tolist(), strict=True):
@@ -80,7 +80,7 @@ class _Speaking:
             added[item_id] = added.get(item_id, 0.0) + value
         given = {item_id: value for item_id, value in added.items() if value} | {None: float(self._popularity[row])}
         ordered = sorted(given.items(), key=lambda each: abs(each[1]), reverse=True)
-        return [Contribution(item_id=item_id, contribution=value) for item_id, value in ordered]
+        return [ItemContribution(item_id=item_id, contribution=value) for item_id, value in ordered]
 
     def _most(self) -> list[_Main | None]:
         """Return for each row what of the history speaks most; None where popularity says more than all of it."""

@@ -25,6 +25,7 @@ from services.scoring.recommendations.shoppers import ShopperReader
 from services.scoring.recommendations.trust import Trust
 from services.scoring.settings import ScoringSettings
 from shared.bus.base import Bus
+from shared.intake.http import merged_schemas
 from shared.models.manifest import RECOMMENDATION
 from shared.models.registry import Registry
 from shared.runtime.clock import Clock
@@ -77,7 +78,7 @@ def wired(
         catalogue_routes(app, catalogue, store)
 
     return Wired(
-        {**RECOMMENDATION_SCHEMAS, **CATALOGUE_SCHEMAS},
+        merged_schemas(RECOMMENDATION_SCHEMAS, CATALOGUE_SCHEMAS),
         endpoints.hot_routes(),
         add_routes,
         (deployment, policy, catalogue, audience, bandit, impressions, DiversityCompiled()),
