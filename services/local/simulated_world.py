@@ -6,7 +6,7 @@ within a radius, and has a mean amount and a mean number of payments a day of it
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,17 @@ class World:
     categories: list[str]
     channels: list[Channel]
     online: Flags
+
+
+class Payments(NamedTuple):
+    """One day's payments as columns, cards and merchants by index; burst_begun_ms is 0 outside of bursts."""
+
+    time_ms: Integers
+    card: Integers
+    merchant: Integers
+    amount_cents: Integers
+    scenario: Integers
+    burst_begun_ms: Integers
 
 
 def draw_world(random: np.random.Generator, *, cards: int, merchants: int) -> World:

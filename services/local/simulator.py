@@ -4,7 +4,8 @@ The payments and the three standing kinds of fraud follow the Fraud Detection Ha
 Bontempi: "Reproducible Machine Learning for Credit Card Fraud Detection", 2022, chapter 3). Card testing is ours: a
 pattern that can be switched on while the stream runs, so that a model meets what it has not learnt. The devices are
 ours too: a card's owner pays online from one or two of their own, a fraudster from one that all the cards in their
-hands share, changed every two weeks. Card testing is a script's, which tells no device.
+hands share, changed every two weeks. Card testing is a script's, which tells no device. A rhythm of weekends and
+paydays, and drifts, are ours as well (simulator_change); there are none unless asked for.
 """
 
 import itertools
@@ -12,12 +13,13 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum, IntEnum
-from typing import NamedTuple
+from enum import Enum
 
 import numpy as np
 
-from services.local.simulated_world import Flags, Floats, Integers, World, draw_world
+from services.local import simulator_change as change
+from services.local.simulated_world import Flags, Floats, Integers, Payments, World, draw_world
+from services.local.simulator_chance import Chance, Stream
 from shared.contracts.events import Label, Transaction
 from shared.contracts.ids import derived_event_id
 
@@ -48,6 +50,7 @@ class Scenario(Enum):
     COMPROMISED_MERCHANT = "compromised merchant"
     COMPROMISED_CARD = "compromised card"
     CARD_TESTING = "card testing"
+    DISGUISED = "disguised"
 
 
 _SCENARIOS = tuple(Scenario)
@@ -74,6 +77,7 @@ class SimulatorConfig:
     bursts_daily: share of all cards that are tested each day once the new pattern is on.
     label_delay: from a payment to the label that tells what it was; every fraud gets one (a chargeback).
     genuine_labelled_share: share of genuine payments that get one too (a review).
+    rhythm: what comes back by the calendar. drifts: what changes for good.
     """
 
     seed: int = 1
@@ -85,28 +89,8 @@ class SimulatorConfig:
     bursts_daily: float = 30 / 5_000
     label_delay: timedelta = timedelta(days=7)
     genuine_labelled_share: float = 0.002
-
-
-class _Stream(IntEnum):
-    """Independent sources of chance, so that switching one thing leaves every other as it was."""
-
-    WORLD = 0
-    PAYMENTS = 1
-    MERCHANTS_COMPROMISED = 2
-    CARDS_COMPROMISED = 3
-    BURSTS = 4
-    NAMES = 5
-
-
-class _Payments(NamedTuple):
-    """One day's payments as columns; burst_begun_ms is 0 outside of bursts."""
-
-    time_ms: Integers
-    card: Integers
-    merchant: Integers
-    amount_cents: Integers
-    scenario: Integers
-    burst_begun_ms: Integers
+    rhythm: change.Rhythm = change.STEADY
+    drifts: tuple[change.Drift, ...] = ()
 
 
 class Simulator:
@@ -115,7 +99,10 @@ class Simulator:
     def __init__(self, config: SimulatorConfig) -> None:
         """Draw the world; the payments are drawn as they are asked for."""
         self._config = config
-        self._world = draw_world(self._random(_Stream.WORLD, 0), cards=config.cards, merchants=config.merchants)
+        self._chance = Chance(config.seed)
+        self._world = draw_world(
+            self._chance.generator(Stream.WORLD, 0), cards=config.cards, merchants=config.merchants
+        )
         self._new_pattern_from: datetime | None = None
         self._labels: deque[Label] = deque()
         self._payments = self._stream()
@@ -143,10 +130,11 @@ class Simulator:
     def _stream(self) -> Iterator[SimulatedPayment]:
         for day in itertools.count():
             midnight = self._config.start + day * _DAY
-            base = _ordinary_payments(self._world, self._random(_Stream.PAYMENTS, day), *self._compromised(day))
-            bursts = _bursts(self._world, self._random(_Stream.BURSTS, day), self._draws(_Stream.BURSTS, day))
-            columns = _Payments(*(np.concatenate(pair) for pair in zip(base, bursts, strict=True)))
-            random = self._random(_Stream.NAMES, day)
+            base = self._base(day, midnight)
+            tested = self._chance.hit(Stream.BURSTS, day, self._config.cards, self._config.bursts_daily)
+            bursts = _bursts(self._world, self._chance.generator(Stream.BURSTS, day), tested)
+            columns = Payments(*(np.concatenate(pair) for pair in zip(base, bursts, strict=True)))
+            random = self._chance.generator(Stream.NAMES, day)
             count = len(columns.time_ms)
             traces = random.bytes(16 * count).hex()
             labelled = (columns.scenario > 0) | (random.random(count) < self._config.genuine_labelled_share)
@@ -160,6 +148,20 @@ class Simulator:
                 if is_labelled:
                     self._labels.append(self._label(payment))
                 yield payment
+
+    def _base(self, day: int, midnight: datetime) -> Payments:
+        """Return a day's payments without bursts, as drifts and the calendar have them."""
+        world, drifts, rhythm = self._world, self._config.drifts, self._config.rhythm
+        payments = _ordinary_payments(
+            world,
+            self._chance.generator(Stream.PAYMENTS, day),
+            *self._compromised(day),
+            activity=rhythm.payments(midnight.date()),
+        )
+        factors = rhythm.amounts(midnight.date()) * change.amount_factors(drifts, day, world)
+        grown = change.grown(payments, factors, genuine_cents_max=LARGE_AMOUNT_CENTS)
+        random = self._chance.generator(Stream.DISGUISES, day)
+        return change.disguised(grown, drifts, day, world, random, scenario=_SCENARIOS.index(Scenario.DISGUISED))
 
     def _payment(self, midnight: datetime, number: str, trace_id: str, row: list[int]) -> SimulatedPayment:
         time_ms, card, merchant, amount_cents, scenario, _, device = row
@@ -197,41 +199,48 @@ class Simulator:
         )
 
     def _new_pattern_on(self, burst_begun: datetime) -> bool:
-        return self._new_pattern_from is not None and burst_begun >= self._new_pattern_from
+        switched_on = self._new_pattern_from is not None and burst_begun >= self._new_pattern_from
+        return switched_on or change.has_begun(
+            self._config.drifts, "new_pattern", (burst_begun - self._config.start).days
+        )
 
     def _compromised(self, day: int) -> tuple[Integers, Integers]:
         """Return the merchants and the cards that are in the fraudsters' hands on `day`."""
-        merchants, cards = (
-            np.concatenate([self._draws(stream, earlier) for earlier in range(day - days + 1, day + 1)])
-            for stream, days in (
-                (_Stream.MERCHANTS_COMPROMISED, MERCHANT_COMPROMISED_DAYS),
-                (_Stream.CARDS_COMPROMISED, CARD_COMPROMISED_DAYS),
-            )
+        config = self._config
+        merchants = self._fallen(
+            Stream.MERCHANTS_COMPROMISED,
+            day,
+            MERCHANT_COMPROMISED_DAYS,
+            config.merchants,
+            config.merchants_compromised_daily,
+        )
+        cards = self._fallen(
+            Stream.CARDS_COMPROMISED, day, CARD_COMPROMISED_DAYS, config.cards, config.cards_compromised_daily
         )
         return merchants, cards
 
-    def _draws(self, stream: _Stream, day: int) -> Integers:
-        """Return whom it hits on `day`. Days before the first count too, so the world starts in its steady state."""
-        config = self._config
-        population, rate = {
-            _Stream.MERCHANTS_COMPROMISED: (config.merchants, config.merchants_compromised_daily),
-            _Stream.CARDS_COMPROMISED: (config.cards, config.cards_compromised_daily),
-            _Stream.BURSTS: (config.cards, config.bursts_daily),
-        }[stream]
-        # Whole numbers whose long-run mean is the rate, so that a small world has its share too.
-        count = int(np.floor((day + 1) * population * rate) - np.floor(day * population * rate))
-        return self._random(stream, day, 1).choice(population, size=min(count, population), replace=False)
-
-    def _random(self, stream: _Stream, day: int, purpose: int = 0) -> np.random.Generator:
-        days_before_start_max = MERCHANT_COMPROMISED_DAYS
-        return np.random.default_rng([self._config.seed, stream, day + days_before_start_max, purpose])
+    def _fallen(self, stream: Stream, day: int, days: int, population: int, rate: float) -> Integers:
+        """Return who fell to fraudsters within `days`; days before the first count, for a steady start."""
+        more = change.more_often(self._config.drifts, day)
+        window = range(day - days + 1, day + 1)
+        usual = [self._chance.hit(stream, earlier, population, rate) for earlier in window]
+        extra = [self._chance.hit(stream, earlier, population, rate * more, 2) for earlier in window if more]
+        return np.concatenate([*usual, *extra])
 
 
 def _ordinary_payments(
-    world: World, random: np.random.Generator, merchants_compromised: Integers, cards_compromised: Integers
-) -> _Payments:
-    """Return a day of payments as the cards' owners, and the three standing kinds of fraudster, make them."""
-    card = np.repeat(np.arange(len(world.card_ids)), random.poisson(world.payments_a_day_mean))
+    world: World,
+    random: np.random.Generator,
+    merchants_compromised: Integers,
+    cards_compromised: Integers,
+    *,
+    activity: float,
+) -> Payments:
+    """Return a day of payments as the cards' owners, and the three standing kinds of fraudster, make them.
+
+    activity: how many of them, for as many as there are on most days.
+    """
+    card = np.repeat(np.arange(len(world.card_ids)), random.poisson(activity * world.payments_a_day_mean))
     seconds = random.normal(_NOON_SECONDS, _TIME_OF_DAY_DEVIATION_SECONDS, len(card))
     within_day = (seconds > 0) & (seconds < _DAY.total_seconds())
     card, seconds = card[within_day], seconds[within_day]
@@ -245,7 +254,7 @@ def _ordinary_payments(
     amount[misused] *= COMPROMISED_CARD_AMOUNT_FACTOR
     scenario[misused] = _COMPROMISED_CARD
     time_ms = (seconds * 1000).astype(np.int64)
-    return _Payments(time_ms, card, merchant, amount, scenario, np.zeros_like(card))
+    return Payments(time_ms, card, merchant, amount, scenario, np.zeros_like(card))
 
 
 def _amounts(mean: Floats, random: np.random.Generator) -> Floats:
@@ -254,13 +263,13 @@ def _amounts(mean: Floats, random: np.random.Generator) -> Floats:
     return np.where(amounts < 0, random.uniform(0, 2 * mean), amounts)
 
 
-def _bursts(world: World, random: np.random.Generator, cards: Integers) -> _Payments:
+def _bursts(world: World, random: np.random.Generator, cards: Integers) -> Payments:
     """Return one burst of card testing for each of `cards`: many small payments within an hour, anywhere."""
     counts = random.integers(BURST_PAYMENTS[0], BURST_PAYMENTS[1] + 1, len(cards))
     hour_ms, day_ms = BURST_SECONDS * 1000, int(_DAY.total_seconds()) * 1000
     begun_ms = np.repeat(random.integers(0, day_ms - hour_ms, len(cards)), counts)
     total = len(begun_ms)
-    return _Payments(
+    return Payments(
         time_ms=begun_ms + random.integers(0, hour_ms, total),
         card=np.repeat(cards, counts),
         merchant=random.integers(len(world.merchant_ids), size=total),
@@ -270,7 +279,7 @@ def _bursts(world: World, random: np.random.Generator, cards: Integers) -> _Paym
     )
 
 
-def _devices(world: World, payments: _Payments, from_second_device: Flags, day: int) -> Integers:
+def _devices(world: World, payments: Payments, from_second_device: Flags, day: int) -> Integers:
     """Return the number of the device that each payment comes from, or _NO_DEVICE."""
     cards = len(world.card_ids)
     own = 2 * payments.card + (from_second_device & world.has_second_device[payments.card])
