@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from services.cli.recalibrate import recalibrate
 from services.cli.releases import (
     ModelName,
     ModelOption,
@@ -164,7 +165,7 @@ def show_shadow(version: VersionNumber, home: Home = HOME) -> None:
     console.print(f"\n{verdict}: {matured.test.explanation}", markup=False, soft_wrap=True)
 
 
-for announcing in (promote, rollback, shadow, canary, withdraw, archive):
+for announcing in (promote, rollback, shadow, canary, withdraw, archive, recalibrate):
     models.command()(announcing)
 
 

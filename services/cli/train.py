@@ -53,7 +53,7 @@ def train(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Ask training for a new model from everything archived; it goes live only through the gates.
 
-    With --wait or --here the exit status tells the outcome: 0 promoted, 1 refused.
+    With --wait or --here the exit status tells the outcome: 0 promoted, or on trial first; 1 refused.
     """
     of_fraud = {"families": families, "backend": backend, "start": start, "segment": segment}
     if model is not ModelName.FRAUD and any(value is not None for value in of_fraud.values()):
@@ -74,7 +74,7 @@ def train(  # noqa: PLR0913 - one parameter an option
         else:
             _asked(bus, model, reason)
             return
-    raise typer.Exit(0 if last is not None and last.action == "promoted" else 1)
+    raise typer.Exit(0 if last is not None and last.action != "refused" else 1)
 
 
 def _asked(bus: Bus, model: ModelName, reason: str) -> None:
@@ -120,7 +120,9 @@ def _trained_here(bus: Bus, settings: TrainingSettings, request: RetrainingReque
         archive = Archive(settings.headrace_home / "archive", [FRAUD])
         attempts = Attempts(settings.headrace_home / "attempts")
         each = trainers(archive, registry, settings, clock, show=show)
-        handler = RequestHandler(each, model_log, attempts, clock, interval=timedelta())
+        handler = RequestHandler(
+            each, model_log, attempts, clock, interval=timedelta(), staged=settings.headrace_training_staged
+        )
         handler([Delivery(record, request)])
     answer = [event for event in model_log.history().events[before:] if event.trace_id == request.trace_id]
     for event in answer:

@@ -13,6 +13,8 @@ from shared.contracts.topics import MODELS, RETRAINING
 from shared.models.manifest import MODEL_NAME
 from shared.runtime.clock import Clock
 
+RUN_ENDS = frozenset({"promoted", "shadowed", "refused"})
+"""What may become of a model once a run has made it: in force, on trial first, or neither."""
 _POLL_SECONDS = 0.2
 
 
@@ -42,7 +44,7 @@ def request_training(
 def follow_models(
     tail: Tail, clock: Clock, *, seconds_max: float, model_name: str = MODEL_NAME
 ) -> Iterator[ModelEvent]:
-    """Yield what training says of the model from where `tail` stands, up to what ends a run: promoted or refused.
+    """Yield what training says of the model from where `tail` stands, up to what ends a run: an action of RUN_ENDS.
 
     tail: opened on `models` before the request was published, so that no answer is missed. A run that another
         request began meanwhile answers this one too.
@@ -56,7 +58,7 @@ def follow_models(
             event = codec.decode(ModelEvent, record.value or b"")
             if event.model_name == model_name and event.actor == ACTOR:
                 yield event
-                if event.action in {"promoted", "refused"}:
+                if event.action in RUN_ENDS:
                     return
     raise PlatformError(
         f"no answer on `{MODELS.name}` within {seconds_max:.0f} s; is training up? see `headrace status`"

@@ -10,7 +10,10 @@ from services.training.columns import ARCHIVED_TOPICS
 from services.training.handlers import ArchiveHandler, RequestHandler, Trains
 from services.training.model_log import ModelLog
 from services.training.parity import ParityJob
+from services.training.recalibration.job import RecalibrationJob
+from services.training.recalibration.recalibrator import Recalibrator
 from services.training.recommendation.trainer import RecommendationTrainer
+from services.training.rollout.job import RolloutJob
 from services.training.settings import TrainingSettings
 from services.training.trainer import Show, Trainer
 from shared.bus.base import Bus
@@ -45,7 +48,40 @@ def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> S
     """Return the service, wired and not started; it needs no store."""
     archive = Archive(settings.headrace_home / "archive", [FRAUD])
     registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
-    archiving = Loop(
+    model_log, by_name = ModelLog(bus), trainers(archive, registry, settings, clock)
+    parity = ParityJob(
+        archive,
+        FRAUD,
+        clock,
+        interval_seconds=settings.headrace_parity_interval_seconds,
+        sample=settings.headrace_parity_sample,
+    )
+    show_champion = by_name[MODEL_NAME].show_champion
+    rollout = RolloutJob(archive, FRAUD, model_log, settings, clock, show_champion=show_champion)
+    return Service(
+        name=SERVICE,
+        app=FastAPI(title="Headrace training", description="Archive in, models out."),
+        workers=(
+            _archiving(settings, bus, clock, archive),
+            _answering(settings, bus, clock, by_name, model_log),
+            parity,
+            rollout,
+            _recalibrating(settings, clock, registry, model_log),
+        ),
+        closers=(bus.close, store.close),
+    )
+
+
+def _recalibrating(
+    settings: TrainingSettings, clock: Clock, registry: Registry, model_log: ModelLog
+) -> RecalibrationJob:
+    recalibrator = Recalibrator(settings.headrace_home, registry, FRAUD, model_log, settings)
+    interval_seconds = settings.headrace_training_recalibration_interval_seconds
+    return RecalibrationJob(recalibrator, clock, interval_seconds=interval_seconds)
+
+
+def _archiving(settings: TrainingSettings, bus: Bus, clock: Clock, archive: Archive) -> Loop:
+    return Loop(
         service=SERVICE,
         name="archive",
         bus=bus,
@@ -59,32 +95,25 @@ def build(settings: TrainingSettings, bus: Bus, store: Store, clock: Clock) -> S
             future_max=settings.future_max,
         ),
     )
-    answering = Loop(
+
+
+def _answering(
+    settings: TrainingSettings, bus: Bus, clock: Clock, by_name: dict[str, Trains], model_log: ModelLog
+) -> Loop:
+    return Loop(
         service=SERVICE,
         name="requests",
         bus=bus,
         topics=[RETRAINING.name],
         handler=RequestHandler(
-            trainers(archive, registry, settings, clock),
-            ModelLog(bus),
+            by_name,
+            model_log,
             Attempts(settings.headrace_home / "attempts"),
             clock,
             interval=timedelta(seconds=settings.headrace_training_interval_seconds_min),
+            staged=settings.headrace_training_staged,
         ),
         clock=clock,
         instance=settings.headrace_instance,
         options=LoopOptions(records_max=1),
-    )
-    parity = ParityJob(
-        archive,
-        FRAUD,
-        clock,
-        interval_seconds=settings.headrace_parity_interval_seconds,
-        sample=settings.headrace_parity_sample,
-    )
-    return Service(
-        name=SERVICE,
-        app=FastAPI(title="Headrace training", description="Archive in, models out."),
-        workers=(archiving, answering, parity),
-        closers=(bus.close, store.close),
     )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from services.training.archive import Archive
 from services.training.attempts import Attempts
@@ -16,6 +16,7 @@ from shared.contracts.codec import BadRecordError
 from shared.contracts.events import ModelEvent, RetrainingRequest
 from shared.contracts.ids import derived_event_id
 from shared.contracts.topics import MODELS
+from shared.models.manifest import MODEL_NAME
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.dead_letters import dead_letter
@@ -31,7 +32,10 @@ LIMITED = "drift"
 RUNS_MAX = 2
 """Runs of one request that may come to no end before it is refused."""
 
-_ACTIONS = ("registered", "promoted", "refused")
+Staged = Literal["drift", "always", "never"]
+"""Whose models are tried as challengers before they come into force."""
+
+_ACTIONS = ("registered", "promoted", "shadowed", "refused")
 
 
 class ArchiveHandler:
@@ -100,16 +104,19 @@ class RequestHandler:
         clock: Clock,
         *,
         interval: timedelta,
+        staged: Staged = "never",
     ) -> None:
         """Wire the handler.
 
-        trainers: by model name. interval: how soon after a run for a model began drift may have another.
+        trainers: by model name. interval: how soon after a run for a model began drift may have another. staged: whose
+            models of fraud begin as challengers, for a rollout to take them on; nobody asks challengers of others.
         """
         self._trainers = trainers
         self._log = model_log
         self._attempts = attempts
         self._clock = clock
         self._interval = interval
+        self._staged = staged
         self._unannounced: Answer | None = None
 
     def __call__(self, deliveries: Sequence[Delivery]) -> list[Outgoing]:
@@ -178,10 +185,18 @@ class RequestHandler:
 
     def _events(self, answer: Answer, history: History) -> list[ModelEvent]:
         champion = history.champion(answer.request.model_name)
-        return [
-            self._event(answer, _judged_again(step, judged_by=answer.champion, champion=champion))
-            for step in answer.steps
-        ]
+        steps = [_judged_again(step, judged_by=answer.champion, champion=champion) for step in answer.steps]
+        if self._is_staged(answer.request, champion):
+            steps = [_tried_first(step) for step in steps]
+        return [self._event(answer, step) for step in steps]
+
+    def _is_staged(self, request: RetrainingRequest, champion: ModelEvent | None) -> bool:
+        """Tell whether a model is tried before it replaces `champion`; one that cannot serve is replaced at once."""
+        if request.model_name != MODEL_NAME or champion is None:
+            return False
+        if champion.feature_version != self._trainers[MODEL_NAME].feature_version:
+            return False
+        return self._staged == "always" or (self._staged == "drift" and request.requested_by == LIMITED)
 
     def _event(self, answer: Answer, step: Step) -> ModelEvent:
         return ModelEvent(
@@ -219,6 +234,13 @@ def _judged_again(step: Step, *, judged_by: ModelEvent | None, champion: ModelEv
         f"{f'version {then}' if then else 'none'}, which it was judged by; ask for another run"
     )
     return replace(step, action="refused", reason=reason)
+
+
+def _tried_first(step: Step) -> Step:
+    """Return `step` with the first stage of a rollout in the place of a promotion."""
+    if step.action != "promoted":
+        return step
+    return replace(step, action="shadowed", reason=f"{step.reason}. It is tried as a challenger first")
 
 
 def _version(event: ModelEvent | None) -> int:

@@ -12,6 +12,7 @@ from services.training.data.dataset import TrainingSet
 from services.training.estimators.preparation import Rates, rates_of
 from services.training.estimators.transfer import SegmentSpecialist
 from services.training.measured import Measured
+from services.training.profile import training_profile
 from services.training.recipe import Model
 from services.training.references import references_of
 from shared.models.manifest import MODEL_NAME, CategoryEncoding, Manifest, Probe
@@ -33,6 +34,7 @@ def manifest_of(
     """
     candidate, figures = measured.candidate, measured.evaluation.figures
     names = data.feature_set.feature_names
+    references = references_of(candidate)
     manifest = Manifest(
         model_name=MODEL_NAME,
         model_version=version,
@@ -53,7 +55,8 @@ def manifest_of(
         | {"held_out_rows": float(measured.evaluation.payments), "held_out_frauds": float(measured.evaluation.frauds)},
         intervals={name: (interval.low, interval.high) for name, interval in figures.items()},
         thresholds=measured.thresholds,
-        references=references_of(candidate),
+        references=references,
+        profile=training_profile(data, candidate, references),
     )
     return replace(manifest, probes=probes_of(OnnxModel(manifest, onnx), candidate.held_out.rows))
 

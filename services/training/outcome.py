@@ -11,7 +11,7 @@ class Step:
     model_digest, manifest_digest: SHA-256 of the registered files. data_digest: of the training set.
     """
 
-    action: Literal["registered", "promoted", "refused"]
+    action: Literal["registered", "promoted", "shadowed", "refused"]
     reason: str
     model_version: int = 0
     model_digest: str | None = None

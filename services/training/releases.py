@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from services.training.model_log import ACTOR, History
 from services.training.refusal import RefusedError
+from services.training.rollout.stages import ROLLOUT
 from shared.contracts import codec
 from shared.contracts.codec import BadRecordError
 from shared.contracts.events import ModelEvent
@@ -19,7 +20,7 @@ from shared.contracts.ids import new_event_id, new_trace_id
 from shared.models import lineage
 from shared.models.manifest import MODEL_NAME
 
-_SERVICES = frozenset({ACTOR, "drift"})
+_SERVICES = frozenset({ACTOR, ROLLOUT, "drift", "recalibration"})
 _Action = Literal["promoted", "rolled_back", "archived", "shadowed", "canaried", "withdrawn"]
 
 

@@ -102,12 +102,81 @@ class TrainingSettings(ServiceSettings):
     headrace_training_reviews_a_day_max: Annotated[
         int | None, Field(description="What the reviewers can do; unset: thresholds at the lowest cost alone.", ge=1)
     ] = None
+    headrace_training_recalibration_interval_seconds: Annotated[
+        float,
+        Field(description="How long until the champion's calibration is looked at again; 0 leaves it alone.", ge=0),
+    ] = 300.0
+    headrace_training_recalibration_frauds_min: Annotated[
+        int,
+        Field(description="It is looked at anew after so many matured frauds among payments it decided about.", ge=10),
+    ] = 50
+    headrace_training_recalibration_days_min: Annotated[float, Field(description="And after so many days.", ge=0)] = 1.0
+    headrace_training_recalibration_gain_min: Annotated[
+        float,
+        Field(description="Share of the log loss, or of the cost, that must surely be gained.", ge=0, lt=1),
+    ] = 0.005
+    headrace_training_recalibration_error_rate: Annotated[
+        float,
+        Field(description="Of champions with nothing to gain at most this share is ever recalibrated.", gt=0, lt=1),
+    ] = 0.05
     headrace_training_code_commit: Annotated[
         str | None, Field(description="Commit of the code, for a model's lineage; by default git is asked.")
     ] = None
     headrace_training_interval_seconds_min: Annotated[
         float, Field(description="Runs that nobody but drift asks for begin at least this far apart.", ge=0)
     ] = 60.0
+    headrace_training_staged: Annotated[
+        Literal["drift", "always", "never"],
+        Field(
+            description="Whose models of fraud are tried as challenger and canary before they come into force, and "
+            "watched afterwards: those that drift asked for, all, or none. The first one comes into force at once."
+        ),
+    ] = "drift"
+    headrace_training_shadow_payments: Annotated[
+        int, Field(description="Payments that such a model scores as a challenger, before it decides any.", ge=1)
+    ] = 2_000
+    headrace_training_canary_share: Annotated[
+        float, Field(description="Share of the cards that it decides about next.", gt=0, lt=1)
+    ] = 0.1
+    headrace_training_canary_payments: Annotated[
+        int, Field(description="Payments that it decides about in that way, before it decides all.", ge=1)
+    ] = 500
+    headrace_training_watch_payments: Annotated[
+        int,
+        Field(
+            description="Payments that it then decides beside the version before as challenger, counted once they are "
+            "old enough for labels; harm brings that version back.",
+            ge=1,
+        ),
+    ] = 5_000
+    headrace_training_flagged_factor_max: Annotated[
+        float,
+        Field(
+            description="It does harm where it reviews or declines more than so many times what the version before "
+            "does, known frauds apart, and what it did itself on the payments it was measured on.",
+            ge=1,
+        ),
+    ] = 2.0
+    headrace_training_flagged_slack: Annotated[
+        float, Field(description="This share of the payments may come on top.", ge=0, lt=1)
+    ] = 0.01
+    headrace_training_unscored_slack: Annotated[
+        float,
+        Field(
+            description="It does harm where it leaves a share of payments without a score that is larger by this.",
+            ge=0,
+            lt=1,
+        ),
+    ] = 0.01
+    headrace_training_rollout_hours_max: Annotated[
+        float,
+        Field(
+            description="A stage that lacks payments for so long is given up; a watch has the label delay more.", gt=0
+        ),
+    ] = 168.0
+    headrace_training_rollout_interval_seconds: Annotated[
+        float, Field(description="How long until the rollouts under way are looked at again.", gt=0)
+    ] = 30.0
     headrace_training_archive_batch_records: Annotated[
         int, Field(description="Most records archived at once.", ge=1)
     ] = 20_000

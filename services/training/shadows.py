@@ -121,22 +121,30 @@ def _verdicts(shadows: pl.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _matured(paired: pl.DataFrame, labels: pl.DataFrame, as_of: datetime, error_rate: float) -> Matured:
-    latest = (
-        labels.filter(pl.col("occurred_at") <= as_of)
-        .sort("occurred_at", "partition", "offset")
-        .unique(["transaction_id", "card_id"], keep="last")
-        .select("transaction_id", "card_id", "label")
-    )
-    judged = paired.join(latest, on=["transaction_id", "card_id"], how="left", maintain_order="left")
-    frauds = (judged["label"] == "fraud").fill_null(value=False).cast(pl.Int8).to_numpy()
+    judged = labelled(paired, labels, as_of)
+    frauds, cards = judged["fraud"].to_numpy(), judged["card"].to_numpy()
     decided, challenger = (judged[name].to_numpy().astype(np.float32) for name in ("score", "challenger_score"))
-    cards = judged["card_id"].rank("dense").to_numpy().astype(np.int64)
     return Matured(
         payments=len(judged),
         frauds=int(frauds.sum()),
         decided=_ranked(decided, frauds),
         challenger=_ranked(challenger, frauds),
         test=paired_test(decided, challenger, frauds, cards, error_rate=error_rate),
+    )
+
+
+def labelled(shadows: pl.DataFrame, labels: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Return `shadows` with `fraud`, 1 where the latest label by `as_of` says so and else 0, and `card`, a number."""
+    latest = (
+        labels.filter(pl.col("occurred_at") <= as_of)
+        .sort("occurred_at", "partition", "offset")
+        .unique(["transaction_id", "card_id"], keep="last")
+        .select("transaction_id", "card_id", "label")
+    )
+    joined = shadows.join(latest, on=["transaction_id", "card_id"], how="left", maintain_order="left")
+    return joined.with_columns(
+        fraud=(pl.col("label") == "fraud").fill_null(value=False).cast(pl.Int8),
+        card=pl.col("card_id").rank("dense").cast(pl.Int64),
     )
 
 

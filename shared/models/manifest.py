@@ -1,9 +1,12 @@
 """What stands beside a model file: everything needed to load it, check it, decide with it and watch it."""
 
-from bisect import bisect_left, bisect_right
 from datetime import datetime
 
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
+
+from shared.models.profile import Profile
 
 MODEL_NAME = "fraud"
 """The model that scores card payments."""
@@ -30,12 +33,14 @@ class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     codes: list[int] = []
     fractions: list[float]
 
-    def bin_of(self, value: float) -> int:
-        """Return which bin `value` falls into."""
+    def bins_of(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+        """Return which bin each value falls into, shape as `values`; what is no number falls into the last."""
         if not self.codes:
-            return bisect_right(self.edges, value)
-        at = bisect_left(self.codes, value)
-        return at if at < len(self.codes) and self.codes[at] == value else len(self.codes)
+            return np.searchsorted(self.edges, values, side="right").astype(np.int64)
+        codes = np.asarray(self.codes, dtype=np.float64)
+        at = np.searchsorted(codes, values)
+        found = (at < len(codes)) & (codes[np.minimum(at, len(codes) - 1)] == values)
+        return np.where(found, at, len(codes)).astype(np.int64)
 
 
 class CategoryEncoding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,6 +99,7 @@ class Manifest(ModelManifest, frozen=True, kw_only=True, forbid_unknown_fields=T
     categories: by feature name; the other features go to the estimator as they are.
     references: by feature name, and "score".
     probes: rows that were held out, with the highest score among theirs; none in manifests of earlier versions.
+    profile: how payments were distributed day by day; None in manifests of earlier versions.
     """
 
     feature_set: str
@@ -103,6 +109,7 @@ class Manifest(ModelManifest, frozen=True, kw_only=True, forbid_unknown_fields=T
     thresholds: Thresholds
     references: dict[str, Reference]
     probes: list[Probe] = []
+    profile: Profile | None = None
 
 
 class RecommendationProbe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
+from shared.runtime.metrics.drift import *  # noqa: F403 - one list, in two files
 from shared.runtime.metrics.exposition import REGISTRY as REGISTRY
 
 _LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -191,20 +192,17 @@ PARITY_MISMATCHES = Counter(
     registry=REGISTRY,
 )
 TRAININGS = Counter("headrace_trainings_total", "Training runs, by outcome.", ["model", "outcome"], registry=REGISTRY)
+ROLLOUT_STEPS = Counter(
+    "headrace_rollout_steps_total",
+    "Steps that rollouts took by themselves, by what was announced.",
+    ["model", "action"],
+    registry=REGISTRY,
+)
 TRAINING_SECONDS = Histogram(
     "headrace_training_seconds",
     "Length of a training run.",
     ["model"],
     buckets=(1, 2, 5, 10, 20, 60, 300, 1800),
-    registry=REGISTRY,
-)
-DRIFT_STATISTIC = Gauge(
-    "headrace_drift_statistic", "Latest value of a drift signal.", ["model", "signal"], registry=REGISTRY
-)
-DRIFT_ALARMS = Counter("headrace_drift_alarms_total", "Drift alarms raised.", ["model", "signal"], registry=REGISTRY)
-UNWATCHED_IMPRESSIONS = Counter(
-    "headrace_unwatched_impressions_total",
-    "Lists of recommendations that drift did not follow, since as many as it remembers were waiting for clicks.",
     registry=REGISTRY,
 )
 UNJUDGED_SHOPPERS = Counter(

@@ -60,6 +60,14 @@ def test_following_ends_with_the_outcome_of_a_run_for_the_own_model(bus: MemoryB
     assert actions == ["registered", "promoted"]
 
 
+def test_a_model_on_trial_ends_the_run_that_made_it(bus: MemoryBus) -> None:
+    tail = bus.tail(["models"], start="newest")
+    announce(bus, "fraud", "registered")
+    announce(bus, "fraud", "shadowed")
+    actions = [event.action for event in follow_models(tail, ManualClock(START), seconds_max=1.0)]
+    assert actions == ["registered", "shadowed"]
+
+
 def test_no_answer_in_time_is_an_error_that_says_where_to_look(bus: MemoryBus) -> None:
     clock = ManualClock(START)
     answers = follow_models(bus.tail(["models"], start="newest"), clock, seconds_max=1.0)

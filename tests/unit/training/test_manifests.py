@@ -7,7 +7,7 @@ from tests.unit.training.test_trainer import Scene
 from tests.unit.training.training_scene import world
 
 
-def test_a_trained_version_carries_held_out_payments_that_it_scores_again_alike(tmp_path: Path) -> None:
+def test_a_trained_version_carries_probes_that_it_scores_again_alike_and_its_profile(tmp_path: Path) -> None:
     scene = Scene(tmp_path).archived(world(days=12))
     registered, _ = scene.run()
     model = scene.model(registered)  # refused, did it score a probe otherwise
@@ -15,3 +15,8 @@ def test_a_trained_version_carries_held_out_payments_that_it_scores_again_alike(
     assert len(probes) == PROBES
     assert {len(probe.values) for probe in probes} == {len(model.manifest.feature_names)}
     assert probes[0].score < model.manifest.thresholds.review <= probes[-1].score
+    profile = model.manifest.profile
+    assert profile is not None
+    totals = profile.day_counts()[:, 0].sum(axis=-1)
+    assert (totals[:, :-1] == totals[:, :1]).all(), "every feature of every payment is counted"
+    assert 0 < totals[:, -1].sum() < totals[:, 0].sum(), "scores are known of the held-out days"
