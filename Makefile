@@ -1,6 +1,6 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality bench-reco bench-scoring bench-reco-speed bench-exploration
+.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality bench-reco bench-scoring bench-reco-speed bench-exploration bench-drift bench-drift-loop
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,6 +13,9 @@ PEERS_INSTALLED := $(PEERS)/.installed
 # What recommendations are measured beside.
 RECO_PEERS := .bench/reco-peers-venv
 RECO_PEERS_INSTALLED := $(RECO_PEERS)/.installed
+# What drift is measured beside.
+DRIFT_PEERS := .bench/drift-peers-venv
+DRIFT_PEERS_INSTALLED := $(DRIFT_PEERS)/.installed
 # What scoring is measured beside: an environment each, since their pins conflict.
 SCORING_PEERS := bentoml fastapi feast mlserver
 SCORING_PEERS_INSTALLED := $(SCORING_PEERS:%=.bench/scoring-peers/%/.installed)
@@ -29,7 +32,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(INSTALLED)
 
-demo: setup  ## The whole life of two models, on real Kafka and Redis, in about 5 minutes
+demo: setup  ## The whole life of two models, on real Kafka and Redis, in about 6 minutes
 	$(BIN)/headrace demo
 
 up: setup  ## Start Kafka, Redis and every service on this machine, and print the addresses
@@ -57,6 +60,7 @@ lock: setup  ## Resolve the newest versions that pyproject.toml allows into the 
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" tests/benchmarks/peers.in -o tests/benchmarks/peers.lock
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" tests/benchmarks/reco_peers.in -o tests/benchmarks/reco_peers.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" tests/benchmarks/drift_peers.in -o tests/benchmarks/drift_peers.lock
 	for peer in $(SCORING_PEERS:%=tests/benchmarks/scoring_peers/%); do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" $$peer.in -o $$peer.lock || exit 1; done
 
 bench: setup  ## Throughput and latency of the running platform, beside their floors
@@ -74,6 +78,17 @@ bench-features: setup $(PEERS_INSTALLED)  ## Exact features beside other librari
 $(PEERS_INSTALLED): tests/benchmarks/peers.lock
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench-drift: setup $(DRIFT_PEERS_INSTALLED)  ## False alarms, delays and cost of the drift monitor beside other detectors (HEADRACE_DATA=folder of data sets)
+	$(BIN)/python -m tests.benchmarks.drift
+
+bench-drift-loop: setup  ## From a new fraud pattern to a better champion, beside never and daily retraining
+	$(BIN)/python -m tests.benchmarks.drift_loop
+
+$(DRIFT_PEERS_INSTALLED): tests/benchmarks/drift_peers.lock
+	$(PYTHON) -m venv $(DRIFT_PEERS)
+	$(DRIFT_PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 bench-scoring: setup $(SCORING_PEERS_INSTALLED)  ## A payment scored over REST, beside its floor and other servers; the stream, reasons, swaps

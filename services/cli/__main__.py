@@ -6,6 +6,7 @@ import sys
 import typer
 
 from services.cli.audit import audit
+from services.cli.drift import drift
 from services.cli.experiments import experiments
 from services.cli.features import features
 from services.cli.keys import keys
@@ -66,6 +67,7 @@ app.command(rich_help_panel=_MACHINE)(down)
 app.add_typer(keys, name="keys", rich_help_panel=_MACHINE)
 app.command(rich_help_panel=_WATCH)(status)
 app.command(rich_help_panel=_WATCH)(topics)
+app.add_typer(drift, name="drift", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_FEED)(replay)
 app.command(rich_help_panel=_FEED)(train)
 app.add_typer(features, name="features", rich_help_panel=_FEED)

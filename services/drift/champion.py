@@ -2,11 +2,14 @@
 
 import itertools
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.contracts.events import ModelEvent
-from shared.models.manifest import Manifest, Reference
+from shared.models.manifest import CategoryEncoding, Manifest, Reference, Thresholds
+from shared.models.profile import Profile
 
 SCORE = "score"
 """Name of the score among a manifest's references."""
@@ -21,16 +24,22 @@ class Champion:
     """The model version in service.
 
     since_ms: when the event that put it in force was written to the log, in milliseconds since the epoch.
-    recall: share of fraud it caught among held-out payments.
-    references: distributions at training, by feature name, and the score's.
+    references: distributions at training, by feature name, and the score's. profile: how they were day by day; None
+    where the version was trained before there were any. metrics, intervals, thresholds, categories: as in its manifest.
+    trained_until: event time of the newest payment it was trained on.
     """
 
     version: int
     since_ms: int
     feature_version: str
     feature_names: tuple[str, ...]
-    recall: float
     references: Mapping[str, Reference]
+    profile: Profile | None
+    thresholds: Thresholds
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    trained_until: datetime | None
+    categories: Mapping[str, CategoryEncoding]
 
 
 def champion_of(event: ModelEvent, since_ms: int, manifest: Manifest) -> Champion:
@@ -43,21 +52,25 @@ def champion_of(event: ModelEvent, since_ms: int, manifest: Manifest) -> Champio
         raise UnwatchableModelError(
             f"the manifest describes the model {manifest.model_digest}, announced was {event.model_digest}"
         )
-    recall = manifest.metrics.get("recall")
-    if recall is None or not 0 <= recall <= 1:
-        raise UnwatchableModelError(f"metrics.recall must be a share between 0 and 1, not {recall}")
     for name in (*manifest.feature_names, SCORE):
         reference = manifest.references.get(name)
         if reference is None:
             raise UnwatchableModelError(f"references has no {name!r}")
         _check(name, reference)
+    if manifest.profile is not None:
+        _check_profile(manifest.profile, manifest)
     return Champion(
         version=event.model_version,
         since_ms=since_ms,
         feature_version=manifest.feature_version,
         feature_names=tuple(manifest.feature_names),
-        recall=recall,
         references=manifest.references,
+        profile=manifest.profile,
+        thresholds=manifest.thresholds,
+        metrics=manifest.metrics,
+        intervals=manifest.intervals,
+        trained_until=manifest.trained_until,
+        categories=manifest.categories,
     )
 
 
@@ -74,3 +87,23 @@ def _check(name: str, reference: Reference) -> None:
         raise UnwatchableModelError(f"references.{name}.{what} must ascend")
     if min(fractions) < 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-3):
         raise UnwatchableModelError(f"references.{name}.fractions must be shares that sum to 1, not {sum(fractions):g}")
+
+
+def _check_profile(profile: Profile, manifest: Manifest) -> None:
+    """Refuse a profile that does not count what the references describe."""
+    features = len(manifest.feature_names)
+    if not len(profile.low) == len(profile.high) == features:
+        raise UnwatchableModelError(
+            f"profile has {len(profile.low)} low and {len(profile.high)} high, the model {features} features"
+        )
+    bins = max(len(manifest.references[name].fractions) for name in (*manifest.feature_names, SCORE))
+    if profile.bins != bins:
+        raise UnwatchableModelError(f"profile.bins is {profile.bins}, the references have up to {bins}")
+    unknown = sorted({segment.feature for segment in profile.segments} - {*manifest.feature_names})
+    if unknown:
+        raise UnwatchableModelError(f"profile.segments are of {', '.join(unknown)}, which the model has not")
+    try:
+        profile.day_counts()
+        profile.sample()
+    except (zlib.error, ValueError) as error:
+        raise UnwatchableModelError(f"profile cannot be unpacked: {error}") from error

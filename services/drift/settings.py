@@ -10,44 +10,65 @@ from shared.runtime.settings import ServiceSettings
 class DriftSettings(ServiceSettings):
     """What the drift service needs to know. Days are event time."""
 
-    headrace_drift_window_days: Annotated[
-        int,
+    headrace_drift_needless_retrainings_a_quarter: Annotated[
+        float,
         Field(
-            description="Days a distribution is compared over; whole weeks keep weekends from looking like drift.", ge=1
+            description="The one budget: of everything watched about a model, so many false alarms a quarter (event "
+            "time) are acceptable, and so many needless retrainings at most.",
+            gt=0,
         ),
-    ] = 7
-    headrace_drift_window_payments: Annotated[
-        int, Field(description="A window with fewer payments than this raises no distribution alarm.", ge=1)
-    ] = 2_000
-    headrace_drift_psi_threshold: Annotated[
-        float, Field(description="Population stability index at which a distribution alarm is raised.", gt=0)
-    ] = 0.25
+    ] = 1.0
+    headrace_drift_psi_min: Annotated[
+        float,
+        Field(description="A distribution that moved by less (population stability index) is never alarmed.", ge=0),
+    ] = 0.1
+    headrace_drift_day_payments_min: Annotated[
+        int, Field(description="A day with fewer payments is judged together with the days after it.", ge=1)
+    ] = 200
     headrace_drift_recall_slack: Annotated[
         float,
-        Field(description="Share of the held-out recall that may be missing before it counts as a fall.", gt=0, lt=1),
+        Field(description="Share of the held-out recall that may be missing before it counts as a fall.", ge=0, lt=1),
     ] = 0.05
-    headrace_drift_false_alarm_labels: Annotated[
+    headrace_drift_label_delay_days: Annotated[
+        float, Field(description="A payment with no fraud label after this many days was genuine.", ge=0)
+    ] = 7
+    headrace_drift_payments_remembered: Annotated[
         int,
         Field(
-            description="While recall holds, false alarms are at least this many labelled frauds apart on average.",
-            ge=2,
+            description="Payments kept in memory until their labels are known. Where more than these wait, a sample "
+            "drawn by payment is kept, and judged by.",
+            ge=1_000,
         ),
-    ] = 2_000
-    headrace_drift_recall_window: Annotated[
-        int, Field(description="Matured payments behind the recall and precision that /metrics shows.", ge=1)
-    ] = 100
-    headrace_drift_label_delay_days: Annotated[
-        float, Field(description="A flagged payment with no fraud label after this many days was genuine.", ge=0)
-    ] = 7
-    headrace_drift_decisions_remembered: Annotated[
-        int, Field(description="Newest decisions kept in memory, to be joined to their late labels.", ge=1)
     ] = 200_000
+    headrace_drift_recall_window: Annotated[
+        int, Field(description="Labelled payments behind the recall and precision that are shown.", ge=1)
+    ] = 500
+    headrace_drift_fresh_frauds_min: Annotated[
+        int,
+        Field(
+            description="No new model is asked for before so many frauds, labelled since the change began, can teach "
+            "it something.",
+            ge=0,
+        ),
+    ] = 30
     headrace_drift_cooldown_seconds: Annotated[
-        float, Field(description="After asking for a new model, wait this long before asking again.", ge=0)
+        float,
+        Field(
+            description="After asking for a new model, wait this long before asking again; twice as long after each "
+            "request in a row that brought none.",
+            ge=0,
+        ),
     ] = 600
-    headrace_drift_retrain_on_distribution: Annotated[
-        bool, Field(description="Ask for a new model on a distribution alarm too, before any harm is known.")
+    headrace_drift_answer_seconds_max: Annotated[
+        float,
+        Field(description="A request for a new model that training does not answer for so long is given up.", gt=0),
+    ] = 86_400
+    headrace_drift_retrain_on_data: Annotated[
+        bool, Field(description="Ask for a new model when what comes in has changed, before any harm is known.")
     ] = False
+    headrace_drift_checkpoint_seconds: Annotated[
+        float, Field(description="How often what was learnt is written to disk; a crash loses no more.", gt=0)
+    ] = 30
     headrace_drift_click_window_seconds: Annotated[
         float, Field(description="A list of recommendations that is not clicked for so long was not clicked.", gt=0)
     ] = 1_800
@@ -61,10 +82,6 @@ class DriftSettings(ServiceSettings):
     headrace_drift_click_through_fall: Annotated[
         float, Field(description="Part of the click-through whose loss is looked for.", gt=0, lt=1)
     ] = 0.25
-    headrace_drift_false_alarm_lists: Annotated[
-        int,
-        Field(description="While click-through holds, false alarms are at least this many lists apart.", ge=2),
-    ] = 20_000
     headrace_drift_click_through_window: Annotated[
         int, Field(description="Lists behind the click-through that /metrics shows.", ge=1)
     ] = 1_000

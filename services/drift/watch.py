@@ -1,129 +1,293 @@
-"""Everything watched about one model version; a new version starts a new watch."""
+"""Everything watched about one version of the model that scores payments; a new version starts a new watch."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
-from services.drift.champion import SCORE, Champion
-from services.drift.decision import AlarmPolicy, Finding
-from services.drift.distributions import Divergence, Window
-from services.drift.performance import Outcome, PrecisionMonitor, RecallMonitor
+import numpy as np
+
+from services.drift.champion import Champion
+from services.drift.data.segments import Integers, Segments
+from services.drift.data.together import TogetherWatch
+from services.drift.data.watch import DataWatch
+from services.drift.decision import Found
+from services.drift.evidence import Budget, Floats
+from services.drift.feeds.broken_times import BrokenTimes
+from services.drift.feeds.faults import SIGNAL_OF_MANY, FaultWatch
+from services.drift.finding import Finding
+from services.drift.isolation import Isolation
+from services.drift.labels.payments import Payment, Payments
+from services.drift.labels.performance import PerformanceWatch
 from services.drift.settings import DriftSettings
-from shared.contracts.events import Decision, FeatureVector
-from shared.features.definitions import Field
-from shared.features.state import category_value
-from shared.models.manifest import MODEL_NAME, Reference
-from shared.runtime.metrics import DRIFT_STATISTIC
+from services.drift.shown.status import Family
+from services.drift.signals import Detector, Distribution, Signal
+from shared.contracts.events import Decision, FeatureVector, Label
+from shared.models.manifest import MODEL_NAME
 
-RECALL_SIGNAL = "recall_cusum"
+SHARES = {"performance": 0.5, "data": 0.3, "together": 0.1, "faults": 0.1}
+"""Each family's part of the budget."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Watch:
-    """The windows and evidence about the champion."""
+    """All detectors about the champion.
 
-    def __init__(self, champion: Champion, settings: DriftSettings) -> None:
+    One that raises an exception is taken out, with a word in the log and in `blind`; the others go on. While a feed is
+    broken nothing is learnt from payments: neither what comes in nor what was decided about them is judged.
+    """
+
+    def __init__(self, champion: Champion, settings: DriftSettings, payments: Payments | None = None) -> None:
+        """Start without evidence; payments: what is known of those before."""
         self.champion = champion
-        self.policy = AlarmPolicy(
-            cooldown=timedelta(seconds=settings.headrace_drift_cooldown_seconds),
-            retrain_on_distribution=settings.headrace_drift_retrain_on_distribution,
-        )
-        self._psi_threshold = settings.headrace_drift_psi_threshold
-        self._windows = {
-            name: Window(
-                champion.references[name],
-                days=settings.headrace_drift_window_days,
-                samples_min=settings.headrace_drift_window_payments,
-            )
-            for name in (*champion.feature_names, SCORE)
-        }
-        self._recall = RecallMonitor(
-            champion.recall,
-            slack=settings.headrace_drift_recall_slack,
-            false_alarm_labels=settings.headrace_drift_false_alarm_labels,
-            window=settings.headrace_drift_recall_window,
-        )
-        self._precision = PrecisionMonitor(
-            label_delay=timedelta(days=settings.headrace_drift_label_delay_days),
-            window=settings.headrace_drift_recall_window,
-            waiting_max=settings.headrace_drift_decisions_remembered,
-        )
-        self._newest_labelled: datetime | None = None
+        self._settings = settings
+        self._segments = Segments(champion)
+        self._payments = payments or payments_of(settings)
+        self._isolation = Isolation()
+        self._broken_times = BrokenTimes()
+        self._scored: list[Payment] = []
+        self._newest: datetime | None = None
+        self._data: DataWatch | None = None
+        self._together: TogetherWatch | None = None
+        self._faults: FaultWatch | None = None
+        self._performance: PerformanceWatch | None = None
+        self._start(tuple(SHARES))
 
-    def vector(self, vector: FeatureVector) -> list[Finding]:
-        """Take in the features of a payment that came after the champion."""
-        names = self.champion.feature_names
-        if vector.feature_version != self.champion.feature_version or len(vector.values) != len(names):
-            return []  # not the vectors that the references describe
-        named = zip(names, vector.values, strict=True)
-        return [finding for name, value in named for finding in self._value(name, vector.occurred_at, value)]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Go on in another process; detectors that were taken out start anew."""
+        self.__dict__.update(state)
+        lost = tuple(self._isolation.lost)
+        self._isolation.lost.clear()
+        self._start(lost)
 
-    def decision(self, decision: Decision, outcome: Outcome) -> list[Finding]:
-        """Take in a decision of the champion."""
-        precision = self._precision.observe(outcome)
-        if precision is not None:
-            _publish("precision", precision)
-        return [] if decision.score is None else self._value(SCORE, decision.occurred_at, decision.score)
+    @property
+    def version(self) -> int:
+        """Which version of the model is watched."""
+        return self.champion.version
 
-    def fraud(self, outcome: Outcome) -> list[Finding]:
-        """Take in the label of a payment that the champion decided: it was fraud."""
-        monitor, test = self._recall, self._recall.test
-        monitor.observe(hit=outcome.flagged)
-        newest = outcome.at if self._newest_labelled is None else max(self._newest_labelled, outcome.at)
-        self._newest_labelled = newest
-        _publish("recall", monitor.recall)
-        _publish(RECALL_SIGNAL, test.statistic)
-        if not test.fallen:
-            return []
-        hits, labels = test.successes_in_doubt, test.trials_in_doubt
-        explanation = (
-            f"Recall has fallen: of the last {labels} labelled frauds that model {MODEL_NAME} {self.champion.version} "
-            f"decided, {hits} were reviewed or declined ({hits / labels:.0%}); on held-out payments it caught "
-            f"{self.champion.recall:.0%}. The evidence (CUSUM, {test.statistic:.1f}) has reached the threshold "
-            f"({test.threshold:.1f})."
-        )
-        return [Finding(RECALL_SIGNAL, test.statistic, test.threshold, labels, newest, explanation, harmful=True)]
+    @property
+    def newest(self) -> datetime | None:
+        """Event time of the latest payments, their median: one that is dated ahead does not count."""
+        return self._newest
 
-    def _value(self, name: str, at: datetime, value: float) -> list[Finding]:
-        window = self._windows[name]
-        divergence = window.add(at, value)
-        if divergence is None:
-            return []
-        signal = f"psi_{name}"
-        _publish(signal, divergence.psi)
-        if not divergence.whole or divergence.psi < self._psi_threshold:
-            return []
-        explanation = self._told(name, window, divergence)
+    @property
+    def out_of_calendar(self) -> int:
+        """Payments whose features were not counted: dated far ahead, or after their day was over."""
+        return 0 if self._data is None else self._data.out_of_calendar
+
+    def vectors(self, vectors: Sequence[FeatureVector]) -> None:
+        """Take in the features of payments."""
+        if not vectors:
+            return
+        times_us = np.array([(vector.occurred_at - _EPOCH) // _MICROSECOND for vector in vectors], dtype=np.int64)
+        self._newest = _time(np.median(times_us))
+        features = len(self.champion.feature_names)
+        fitting = [
+            at
+            for at, vector in enumerate(vectors)
+            if vector.feature_version == self.champion.feature_version and len(vector.values) == features
+        ]
+        rows = np.array([vectors[at].values for at in fitting], dtype=np.float64).reshape(len(fitting), features)
+        places: list[tuple[int, ...]] = [()] * len(vectors)
+        for at, of_row in zip(fitting, self._segments.of(rows).tolist(), strict=True):
+            places[at] = tuple(of_row)
+        if fitting:
+            self._observe(rows, times_us[fitting])
+        for vector, of_vector in zip(vectors, places, strict=True):
+            paid = vector.transaction
+            self._join(self._payments.vector(paid.transaction_id, vector.occurred_at, of_vector, paid.amount))
+
+    def decision(self, decision: Decision) -> None:
+        """Take in what was decided about a payment."""
+        if decision.model_name == MODEL_NAME:
+            self._join(self._payments.decision(decision))
+
+    def label(self, label: Label) -> None:
+        """Take in what a payment turned out to be."""
+        labelled = self._payments.label(label)
+        performance = self._performance
+        if labelled is None or performance is None or self._broken_times.hold(labelled.payment.at):
+            return
+        if labelled.after == "fraud":
+            self._isolation.run("performance", partial(performance.fraud, labelled.payment), None)
+        elif labelled.before == "fraud":
+            self._isolation.run("performance", partial(performance.contradicted, labelled.payment), None)
+
+    def found(self) -> Found:
+        """Return what stands at its threshold, by family."""
+        self._catch_up()
+        none: list[Finding] = []
+        return {family: self._isolation.run(family, detector.findings, none) for family, detector in self._detectors()}
+
+    def findings(self) -> list[Finding]:
+        """Return what stands at its threshold."""
+        return [finding for findings in self.found().values() for finding in findings]
+
+    def signals(self) -> list[Signal]:
+        """Return every watch as it stands."""
+        return [signal for signals in self._signals().values() for signal in signals]
+
+    def families(self) -> list[Family]:
+        """Return what evidence each family has; those that were taken out have none."""
+        found = self.found()
         return [
-            Finding(signal, divergence.psi, self._psi_threshold, divergence.samples, at, explanation, harmful=False)
+            Family(
+                name=family,
+                evidence_days=max(
+                    sum(signal.evidence_days for signal in signals),
+                    max((finding.statistic for finding in found.get(family, ())), default=0.0),
+                ),
+                threshold_days=self._threshold_days(family),
+            )
+            for family, signals in self._signals().items()
         ]
 
-    def _told(self, name: str, window: Window, divergence: Divergence) -> str:
-        reference = window.reference
-        changes = [abs(now - was) for now, was in zip(divergence.fractions, reference.fractions, strict=True)]
-        largest = changes.index(max(changes))
-        return (
-            f"The distribution of {name} has moved since model {MODEL_NAME} {self.champion.version} was trained: "
-            f"population stability index {divergence.psi:.2f} over {divergence.samples} payments, the threshold is "
-            f"{self._psi_threshold:g}. The largest change: {_bin_name(name, reference, largest)} were "
-            f"{reference.fractions[largest]:.1%} of payments and are {divergence.fractions[largest]:.1%}."
+    def distributions(self) -> list[Distribution]:
+        """Return the features and the score of the last days, beside training."""
+        self._catch_up()
+        none: list[Distribution] = []
+        return none if self._data is None else self._isolation.run("data", self._data.distributions, none)
+
+    def blind(self) -> list[str]:
+        """Tell what cannot be seen, and why."""
+        told = self._isolation.told()
+        if self._broken_times.since is not None:
+            since = f"{self._broken_times.since:%Y-%m-%d %H:%M}Z"
+            told.append(f"all but faults: payments since {since} are not judged while a feed is broken")
+        for signal in self.signals():
+            if signal.state == "blind":
+                told.append(f"{signal.name}{'' if signal.segment is None else f' of {signal.segment}'}: {signal.note}")
+        return told
+
+    def broken(self) -> list[str]:
+        """Return the feeds that are broken now, as their signals are named."""
+        if self._broken_times.since is None or self._faults is None:
+            return []
+        none: list[Finding] = []
+        findings = self._isolation.run("faults", self._faults.findings, none)
+        names = ["many features" if it.signal == SIGNAL_OF_MANY else it.signal.removeprefix("feed_") for it in findings]
+        return names or ["features"]
+
+    def fresh_frauds(self, since: datetime | None) -> int | None:
+        """Return how many frauds whose payments are not earlier are labelled."""
+        performance = self._performance
+        if performance is None:
+            return 0
+        return self._isolation.run("performance", partial(performance.fresh_frauds, since), 0)
+
+    def estimates(self) -> str:
+        """Tell what the scores alone say of performance."""
+        performance = self._performance
+        return "" if performance is None else self._isolation.run("performance", performance.estimates.told, "")
+
+    def begin_again(self, families: Sequence[str]) -> None:
+        """Forget the evidence of these families, which must build up anew."""
+        if "performance" in families and self._performance is not None:
+            self._isolation.run("performance", self._performance.reset, None)
+        self._start([family for family in families if family != "performance"])
+
+    def _start(self, families: Sequence[str]) -> None:
+        """Put new detectors in the place of those of these families."""
+        run = self._isolation.run
+        if "performance" in families:
+            self._performance = run("performance", self._new_performance, None)
+        if "data" in families:
+            self._data = run("data", self._new_data, None)
+        if "together" in families:
+            self._together = run("together", self._new_together, None)
+        if "faults" in families:
+            self._faults = run("faults", self._new_faults, None)
+
+    def _observe(self, rows: Floats, times_us: Integers) -> None:
+        """Hold the features of some payments against training. rows: shape (n, features). times_us: shape (n,)."""
+        if self._faults is not None:
+            faults = self._faults
+            self._isolation.run("faults", partial(faults.observe, rows, times_us), None)
+            if self._isolation.run("faults", faults.active, otherwise=False):
+                none: list[Finding] = []
+                found = self._isolation.run("faults", faults.findings, none)
+                since = [finding.since for finding in found if finding.since is not None]
+                self._broken_times.begin(min(since, default=_time(times_us.min())))
+                return
+            self._broken_times.end(_time(times_us.min()))
+        if self._data is not None:
+            self._isolation.run("data", partial(self._data.observe, rows, times_us), None)
+        if self._together is not None:
+            self._isolation.run("together", partial(self._together.observe, rows, times_us), None)
+
+    def _join(self, payment: Payment | None) -> None:
+        """Judge a payment that is whole now."""
+        if payment is None or self._performance is None or self._broken_times.hold(payment.at):
+            return
+        self._isolation.run("performance", partial(self._performance.decided, payment), None)
+        is_watched = payment.version == self.version and len(payment.places) == len(self._segments.features)
+        if is_watched and payment.score is not None:
+            self._scored.append(payment)
+
+    def _catch_up(self) -> None:
+        """Judge what was decided, and what has matured."""
+        scored, self._scored = self._scored, []
+        if scored and self._data is not None:
+            scores = np.array([payment.score for payment in scored], dtype=np.float64)
+            places = np.array([payment.places for payment in scored], dtype=np.int64).reshape(len(scored), -1)
+            times_us = np.array([(payment.at - _EPOCH) // _MICROSECOND for payment in scored], dtype=np.int64)
+            self._isolation.run("data", partial(self._data.observe_scores, scores, places, times_us), None)
+        for payment in self._payments.matured():
+            if self._performance is not None and not self._broken_times.hold(payment.at):
+                self._isolation.run("performance", partial(self._performance.matured, payment), None)
+
+    def _signals(self) -> dict[str, list[Signal]]:
+        self._catch_up()
+        none: list[Signal] = []
+        return {family: self._isolation.run(family, detector.signals, none) for family, detector in self._detectors()}
+
+    def _detectors(self) -> list[tuple[str, Detector]]:
+        named: list[tuple[str, Detector | None]] = [
+            ("performance", self._performance),
+            ("data", self._data),
+            ("together", self._together),
+            ("faults", self._faults),
+        ]
+        lost = self._isolation.lost
+        return [(family, detector) for family, detector in named if detector is not None and family not in lost]
+
+    def _new_data(self) -> DataWatch:
+        return DataWatch(
+            self.champion,
+            threshold_days=self._threshold_days("data"),
+            psi_min=self._settings.headrace_drift_psi_min,
+            day_payments_min=self._settings.headrace_drift_day_payments_min,
         )
 
+    def _new_together(self) -> TogetherWatch:
+        return TogetherWatch(
+            self.champion,
+            threshold_days=self._threshold_days("together"),
+            day_payments_min=self._settings.headrace_drift_day_payments_min,
+        )
 
-def _bin_name(name: str, reference: Reference, at: int) -> str:
-    """Tell which payments fall into a bin."""
-    if reference.codes:
-        is_named = at < len(reference.codes)
-        return f"those with {name} {_category(name, reference.codes[at])}" if is_named else f"those with another {name}"
-    low = f"from {reference.edges[at - 1]:g}" if at > 0 else ""
-    high = f"below {reference.edges[at]:g}" if at < len(reference.edges) else ""
-    return " ".join(["values", *filter(None, (low, high))])
+    def _new_faults(self) -> FaultWatch:
+        return FaultWatch(self.champion, threshold_days=self._threshold_days("faults"))
+
+    def _new_performance(self) -> PerformanceWatch:
+        return PerformanceWatch(
+            self.champion,
+            self._segments.names,
+            threshold_days=self._threshold_days("performance"),
+            settings=self._settings,
+        )
+
+    def _threshold_days(self, family: str) -> float:
+        budget = Budget(self._settings.headrace_drift_needless_retrainings_a_quarter)
+        return budget.threshold_days(SHARES[family])
 
 
-def _category(name: str, code: int) -> str:
-    """Return the category as the payment had it; the code, where a manifest names what is none of ours."""
-    try:
-        return category_value(Field(name), code)
-    except ValueError:
-        return f"of code {code}"
+def payments_of(settings: DriftSettings) -> Payments:
+    """Return a memory for payments as large as set, with nothing in it."""
+    label_delay = timedelta(days=settings.headrace_drift_label_delay_days)
+    return Payments(settings.headrace_drift_payments_remembered, label_delay)
 
 
-def _publish(signal: str, value: float) -> None:
-    DRIFT_STATISTIC.labels(MODEL_NAME, signal).set(value)
+def _time(times_us: float) -> datetime:
+    return _EPOCH + int(times_us) * _MICROSECOND

@@ -17,6 +17,8 @@ from shared.contracts.events import DriftAlarm, ModelEvent, RetrainingRequest
 from shared.models.manifest import MODEL_NAME
 from shared.runtime.clock import Clock
 
+_COLOURS = {"promoted": "green", "refused": "red", "rolled_back": "red"}
+
 
 @dataclass(frozen=True)
 class Story:
@@ -154,18 +156,15 @@ class LiveShow:
         fresh = self._watch.news.events[self._events_told :]
         self._events_told += len(fresh)
         alarms = [event for event, _ in fresh if isinstance(event, DriftAlarm)]
-        if alarms:
-            told = ", ".join(
-                f"{alarm.model_name} {alarm.signal} {alarm.statistic:.2f} (from {alarm.threshold:.2f})"
-                for alarm in alarms
-            )
-            self._display.say(f"[bold yellow]drift alarm[/] {escape(told)}")
+        for alarm in alarms:
+            told = f"{alarm.model_name}: {alarm.explanation} {alarm.follows or ''}"
+            self._display.say(f"[bold yellow]drift alarm, {alarm.kind},[/] {escape(told)}")
         for event, _ in fresh:
             if isinstance(event, RetrainingRequest):
                 asked = f"{escape(event.requested_by)} asks for a new model, {escape(event.model_name)}"
                 self._display.say(f"[bold yellow]{asked}:[/] {escape(event.reason)}")
             elif isinstance(event, ModelEvent) and event.action != "registered":
-                colour = "green" if event.action == "promoted" else "red"
+                colour = _COLOURS.get(event.action, "yellow")
                 name = f"{event.model_name} {event.model_version or 'none'} {event.action}"
                 self._display.say(f"[bold {colour}]{name}:[/] {escape(event.reason)}")
 

@@ -51,7 +51,7 @@ class DemoPlan:
     history_seconds_max: float = 120.0
     training_seconds_max: float = 90.0
     notice_seconds_max: float = 60.0
-    recovery_seconds_max: float = 240.0
+    recovery_seconds_max: float = 400.0
     settling_seconds_max: float = 30.0
     quiet_seconds: float = 2.0
 
@@ -60,9 +60,10 @@ class DemoPlan:
         """Environment of the services, for a world in which a day takes three seconds.
 
         Labels come within ten simulated hours. A new model must be there within seconds, beside live traffic on two
-        cores. Drift asks for one when recall has fallen by half, on evidence that leaves something to learn from.
-        Shoppers live by the wall clock: whether lists are clicked less is told half a minute later, since the new taste
-        must be known long enough for a part of it to be learned, and a part to be foretold.
+        cores. Drift asks for one once 100 frauds since the change are labelled, which leaves something to learn from;
+        it is tried on some thousand payments before it decides them all. What is shown is retraining, so recalibration
+        is off. Shoppers live by the wall clock: whether lists are clicked less is told half a minute later, since the
+        new taste must be known long enough for a part of it to be learned, and a part to be foretold.
         """
         return {
             "HEADRACE_TRAINING_LABEL_DELAY_DAYS": "0.45",
@@ -74,14 +75,18 @@ class DemoPlan:
             "HEADRACE_TRAINING_REVIEW_COST_MINOR_UNITS": "1500",
             "HEADRACE_TRAINING_ARCHIVE_LINGER_SECONDS": "1.0",
             "HEADRACE_TRAINING_BLEND_SECONDS": "5",
+            "HEADRACE_TRAINING_SHADOW_PAYMENTS": "1500",
+            "HEADRACE_TRAINING_CANARY_SHARE": "0.2",
+            "HEADRACE_TRAINING_CANARY_PAYMENTS": "300",
+            "HEADRACE_TRAINING_WATCH_PAYMENTS": "3000",
+            "HEADRACE_TRAINING_ROLLOUT_INTERVAL_SECONDS": "2",
+            "HEADRACE_TRAINING_RECALIBRATION_INTERVAL_SECONDS": "0",
             "HEADRACE_DRIFT_LABEL_DELAY_DAYS": "0.45",
-            "HEADRACE_DRIFT_RECALL_SLACK": "0.5",
-            "HEADRACE_DRIFT_FALSE_ALARM_LABELS": "1000000000",
+            "HEADRACE_DRIFT_FRESH_FRAUDS_MIN": "100",
             "HEADRACE_DRIFT_COOLDOWN_SECONDS": "90",
             "HEADRACE_DRIFT_CLICK_WINDOW_SECONDS": "25",
             "HEADRACE_DRIFT_BASELINE_LISTS": "300",
             "HEADRACE_DRIFT_BASELINE_HOURS": "0",
-            "HEADRACE_DRIFT_FALSE_ALARM_LISTS": "1000000",
         }
 
 

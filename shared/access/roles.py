@@ -45,6 +45,7 @@ ROLES_BY_PATH: Mapping[str, Needed] = {
     "/v1/rank": Role.RECOMMEND,
     "/v1/items": _CATALOGUE,
     "/v1/users": _CATALOGUE,
+    "/v1/drift": Role.ADMIN,
 }
 """A path stands for itself and all below it."""
 

@@ -160,6 +160,9 @@ class ShadowScore(Event, frozen=True, kw_only=True):
     challenger_score: Annotated[float, Meta(ge=0, le=1)] | None
 
 
+DriftKind = Literal["performance", "data", "fault"]
+
+
 class DriftAlarm(Event, frozen=True, kw_only=True):
     """Something a model stands on has changed; `occurred_at` is the event time of the newest payment looked at."""
 
@@ -170,6 +173,32 @@ class DriftAlarm(Event, frozen=True, kw_only=True):
     threshold: float
     samples: Annotated[int, Meta(ge=0)]
     explanation: Text
+    kind: Annotated[
+        DriftKind,
+        Meta(
+            description="performance: users are worse off, by matured labels or clicks. data: what comes in has "
+            "changed. fault: a feed is broken; nothing is learnt from it."
+        ),
+    ] = "performance"
+    segment: Annotated[Identifier | None, Meta(description="As country=DE; null: everything.")] = None
+    since: Annotated[Instant | None, Meta(description="When it seems to have begun.")] = None
+    follows: Annotated[Text | None, Meta(description="What follows from it, and why.")] = None
+
+
+class DriftEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that speaks for a new model.
+
+    `statistic` is evidence in days: while all is well it takes that long on average to see so much by chance.
+    """
+
+    signal: Identifier
+    kind: DriftKind
+    statistic: float
+    threshold: float
+    samples: Annotated[int, Meta(ge=0)]
+    segment: Identifier | None = None
+    since: Instant | None = None
+    explanation: Text
 
 
 class RetrainingRequest(Event, frozen=True, kw_only=True):
@@ -178,6 +207,7 @@ class RetrainingRequest(Event, frozen=True, kw_only=True):
     model_name: Identifier
     requested_by: Identifier
     reason: Text
+    evidence: Annotated[list[DriftEvidence], Meta(description="Of the drift monitor: all that it has seen.")] = []
 
 
 class ModelEvent(Event, frozen=True, kw_only=True):

@@ -10,12 +10,13 @@ VENDOR_HOMES = {
     "redis": ("shared.store.redis",),
     "onnxruntime": ("shared.models",),
     "mlflow": ("shared.models",),
-    "sklearn": ("services.training",),
+    "sklearn": ("services.training", "services.drift"),
     "skl2onnx": ("services.training",),
     "prometheus_client": ("shared.runtime.metrics",),
     "onnx": ("shared.models", "services.training"),
     "cel_expr_python": ("services.scoring.policy",),
     "limits": ("shared.access",),
+    "river": ("services.drift",),
 }
 MAY_IMPORT = {
     "contracts": {"contracts"},

@@ -15,6 +15,8 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
+from services.drift.app import build as build_drift
+from services.drift.settings import DriftSettings
 from services.features.app import build as build_features
 from services.features.settings import FeaturesSettings
 from services.ingest.app import build as build_ingest
@@ -58,6 +60,7 @@ EXPECTED = {
         "GET /v1/trending",
         "POST /v1/rank",
     },
+    "drift": {"GET /v1/drift", "GET /v1/drift/report"},
 }
 """Some of the operations that each service must have."""
 
@@ -72,6 +75,13 @@ def features(home: Path) -> tuple[Service, ServiceSettings]:
     configured = FeaturesSettings(headrace_home=home)
     clock = SystemClock()
     return build_features(configured, MemoryBus(partitions=1), MemoryStore(clock), clock), configured
+
+
+def drift(home: Path) -> tuple[Service, ServiceSettings]:
+    bus, clock = MemoryBus(partitions=1), SystemClock()
+    bus.create_topics(TOPICS)
+    configured = DriftSettings(headrace_home=home)
+    return build_drift(configured, bus, MemoryStore(clock), clock), configured
 
 
 def scoring(home: Path) -> tuple[Service, ServiceSettings]:
@@ -101,7 +111,7 @@ def listening(service: Service, configured: ServiceSettings) -> Iterator[str]:
     assert not service.failed.is_set()
 
 
-@pytest.mark.parametrize("build", [ingest, features, scoring])
+@pytest.mark.parametrize("build", [ingest, features, scoring, drift])
 def test_no_request_is_answered_otherwise_than_described(
     tmp_path: Path, build: Callable[[Path], tuple[Service, ServiceSettings]]
 ) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from river import stats, utils  # type: ignore[import-not-found]
+from river import stats, utils
 
 from tests.benchmarks.feature_peers.own_venv import report
 from tests.benchmarks.feature_peers.workload import COMPARED, WINDOWS, EntityWindows, Payment, PeerResult, Vector

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from services.drift.recommendations import RecommendationMonitor
+from services.drift.recommendation.handlers import RecommendationMonitor
 from services.drift.settings import DriftSettings
 from shared.contracts.events import Event, ModelEvent
 from shared.contracts.ids import derived_event_id
@@ -16,6 +16,7 @@ from tests.unit.drift.drift_scene import NOW, Log, decoded, promotion
 
 WINDOW_SECONDS = 60
 FIRST_LISTS = 400
+BATCH_LISTS = 20
 SETTINGS: dict[str, Any] = {
     "headrace_drift_click_window_seconds": WINDOW_SECONDS,
     "headrace_drift_baseline_lists": FIRST_LISTS,
@@ -70,9 +71,13 @@ class Shop(Log):
     def lists(self, count: int, click_through: float, **fields: Any) -> list[Event]:
         """Show `count` lists, that share of which is clicked, and wait until their time is over."""
         answers: list[Event] = []
-        for number in range(self._shown, self._shown + count):
-            clicked = self._chance.random() < click_through
-            answers += self.feed([impression(number, **fields), *([click(number)] if clicked else [])])
+        for first in range(self._shown, self._shown + count, BATCH_LISTS):
+            batch: list[Event] = []
+            for number in range(first, min(first + BATCH_LISTS, self._shown + count)):
+                batch.append(impression(number, **fields))
+                if self._chance.random() < click_through:
+                    batch.append(click(number))
+            answers += self.feed(batch)
         self._shown += count
         return answers + self.wait()
 

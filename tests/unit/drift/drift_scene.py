@@ -11,6 +11,7 @@ import msgspec
 
 from services.drift.handlers import Monitor
 from services.drift.settings import DriftSettings
+from services.drift.shown.status import ModelStatus
 from shared.bus.base import Outgoing, Record
 from shared.contracts import codec
 from shared.contracts.events import Decision, DriftAlarm, Event, FeatureVector, Label, ModelEvent, RetrainingRequest
@@ -26,6 +27,9 @@ ONNX = b"not run by the drift service"
 FEATURE_VERSION = "f" * 64
 FEATURE_NAMES = ["amount", "weekend"]
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+PACE = timedelta(minutes=10)
+MISSED = [False] * 40
+"""As many frauds as are needed to see that a model misses all; it is known of 0.7 of them on held-out payments."""
 
 
 def manifest(version: int = 1, *, recall: float = 0.7, **fields: Any) -> Manifest:
@@ -78,7 +82,7 @@ def promotion(version: int = 1, **fields: Any) -> ModelEvent:
 
 
 def decision(number: int, *, flagged: bool, version: int = 1, after: timedelta = timedelta()) -> Decision:
-    of = payment(f"t{number}", after=after, card_id=f"card-{number % 7}")
+    of = payment(f"t{number}", after=after, card_id=f"card-{number}")
     return Decision(
         event_id=derived_event_id(of.occurred_at, "scores", of.event_id),
         occurred_at=of.occurred_at,
@@ -97,12 +101,12 @@ def decision(number: int, *, flagged: bool, version: int = 1, after: timedelta =
     )
 
 
-def fraud(number: int) -> Label:
-    return label(payment(f"t{number}", card_id=f"card-{number % 7}"), known_after=timedelta(days=1))
+def fraud(number: int, *, after: timedelta = timedelta()) -> Label:
+    return label(payment(f"t{number}", after=after, card_id=f"card-{number}"), known_after=timedelta(days=1))
 
 
-def vector(number: int, *, amount: float, weekend: float, after: timedelta) -> FeatureVector:
-    of = payment(f"t{number}", after=after, card_id=f"card-{number % 7}")
+def vector(number: int, *, amount: float = 15.0, weekend: float = 0.0, after: timedelta = timedelta()) -> FeatureVector:
+    of = payment(f"t{number}", after=after, card_id=f"card-{number}")
     return FeatureVector(
         event_id=derived_event_id(of.occurred_at, "features", of.event_id),
         occurred_at=of.occurred_at,
@@ -115,11 +119,17 @@ def vector(number: int, *, amount: float, weekend: float, after: timedelta) -> F
     )
 
 
+def decided(number: int, *, flagged: bool, version: int = 1) -> list[Event]:
+    """Return a payment's features and the decision about it; payments are PACE apart."""
+    after = number * PACE
+    return [vector(number, after=after), decision(number, flagged=flagged, version=version, after=after)]
+
+
 def decided_frauds(hits: Iterable[bool], *, first: int = 0, version: int = 1) -> list[Event]:
-    """Decisions about frauds, then their labels: `hits` tells which the model flagged."""
+    """Return frauds as they were decided, then their labels: `hits` tells which the model flagged."""
     numbered = list(enumerate(hits, first))
-    decisions = [decision(number, flagged=hit, version=version) for number, hit in numbered]
-    return [*decisions, *(fraud(number) for number, _ in numbered)]
+    payments = [event for number, hit in numbered for event in decided(number, flagged=hit, version=version)]
+    return [*payments, *(fraud(number, after=number * PACE) for number, _ in numbered)]
 
 
 class Log:
@@ -128,6 +138,10 @@ class Log:
     def __init__(self) -> None:
         self.now_ms = 0
         self._offsets: dict[str, int] = defaultdict(int)
+
+    def begin_log_anew(self) -> None:
+        """Number what comes from 0 again, as a broker does whose disk was replaced."""
+        self._offsets.clear()
 
     def deliveries(self, events: Iterable[Event]) -> list[Delivery]:
         """Records as the log would deliver them."""
@@ -157,6 +171,12 @@ class Scene(Log):
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """Deliver one batch; return the events it was answered with."""
         return decoded(self.monitor(self.deliveries(events)))
+
+    def status(self) -> ModelStatus:
+        """What the service says of the model in force."""
+        status = self.monitor.status()
+        assert status is not None
+        return status
 
     def promote(self, version: int = 1, **fields: Any) -> None:
         register(self.home, manifest(version, **fields))

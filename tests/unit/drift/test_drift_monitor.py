@@ -10,11 +10,13 @@ import pytest
 from shared.contracts.events import Event
 from shared.models.manifest import Reference
 from shared.runtime import metrics
+from tests.events import START, label, payment
 from tests.unit.drift.drift_scene import (
+    MISSED,
     Scene,
     alarms,
+    decided,
     decided_frauds,
-    decision,
     fraud,
     manifest,
     promotion,
@@ -24,11 +26,17 @@ from tests.unit.drift.drift_scene import (
     vector,
 )
 
-MISSED = [False] * 20
+
+def _count(counter: Any) -> float:
+    return float(counter._value.get())
 
 
-def _unmatched() -> float:
-    return float(metrics.UNMATCHED_LABELS.labels("drift")._value.get())
+def _refusal(version: int) -> list[Event]:
+    """What training announces about a model that is not better."""
+    return [
+        promotion(version, action=action, event_id=promotion(100 * version + at).event_id)
+        for at, action in enumerate(("registered", "refused"))
+    ]
 
 
 def test_missed_fraud_raises_an_alarm_and_asks_for_a_new_model(tmp_path: Path) -> None:
@@ -37,11 +45,14 @@ def test_missed_fraud_raises_an_alarm_and_asks_for_a_new_model(tmp_path: Path) -
     answers = scene.feed(decided_frauds(MISSED))
     (alarm,) = alarms(answers)
     (request,) = requests(answers)
-    assert (alarm.signal, alarm.model_version) == ("recall_cusum", 1)
+    assert (alarm.signal, alarm.kind, alarm.model_version, alarm.since) == ("recall", "performance", 1, START)
     assert alarm.statistic >= alarm.threshold
-    assert "0 were reviewed or declined (0%); on held-out payments it caught 70%" in alarm.explanation
+    assert "0 of 40 labelled frauds were reviewed or declined (0%)" in alarm.explanation
+    assert alarm.follows == "A new model is asked for."
     assert request.requested_by == "drift"
     assert request.reason == alarm.explanation
+    (evidence,) = request.evidence
+    assert (evidence.signal, evidence.statistic, evidence.samples) == ("recall", alarm.statistic, 40)
 
 
 def test_a_model_that_catches_what_it_did_is_left_alone(tmp_path: Path) -> None:
@@ -50,13 +61,59 @@ def test_a_model_that_catches_what_it_did_is_left_alone(tmp_path: Path) -> None:
     assert scene.feed(decided_frauds([True, True, False] * 100)) == []
 
 
-def test_asks_again_only_after_the_cooldown(tmp_path: Path) -> None:
+def test_a_new_model_is_asked_for_as_soon_as_there_are_labels_to_learn_from(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, headrace_drift_fresh_frauds_min=50)
+    scene.promote()
+    (alarm,) = scene.feed(decided_frauds(MISSED))
+    assert "No new model is asked for yet: a new model needs 50 labelled frauds" in (alarms([alarm])[0].follows or "")
+    assert "there are 40" in scene.status().waits_for
+    (request,) = scene.feed(decided_frauds(MISSED[:10], first=40))
+    assert requests([request])
+    assert scene.status().request == request
+
+
+def test_asks_once_and_then_waits_for_the_answer(tmp_path: Path) -> None:
     scene = Scene(tmp_path, headrace_drift_cooldown_seconds=60)
     scene.promote()
-    assert len(scene.feed(decided_frauds(MISSED * 5))) == 2
-    assert scene.feed(decided_frauds(MISSED * 5, first=1_000)) == []
-    scene.clock.advance(timedelta(seconds=60))
-    assert len(requests(scene.feed(decided_frauds(MISSED, first=2_000)))) == 1
+    assert len(scene.feed(decided_frauds(MISSED))) == 2
+    scene.clock.advance(timedelta(hours=1))
+    assert scene.feed(decided_frauds(MISSED, first=1_000)) == []
+    assert "training has not answered yet" in scene.status().waits_for
+    scene.clock.advance(timedelta(days=1))
+    assert len(requests(scene.feed(decided_frauds(MISSED, first=2_000)))) == 1, "the answer was lost"
+
+
+def test_after_a_refusal_the_evidence_builds_up_anew_and_the_cooldown_passes(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, headrace_drift_cooldown_seconds=60)
+    scene.promote()
+    needless = metrics.DRIFT_RETRAININGS.labels("fraud", "needless")
+    before = _count(needless)
+    assert len(scene.feed(decided_frauds(MISSED))) == 2
+    assert scene.feed(_refusal(2)) == []
+    assert _count(needless) - before == 1
+    assert scene.feed(decided_frauds(MISSED[:10], first=40)) == [], "ten say little"
+    assert scene.feed(decided_frauds(MISSED, first=50)) == [], "the cool-down has doubled"
+    assert "the cool-down lasts until" in scene.status().waits_for
+    scene.clock.advance(timedelta(seconds=120))
+    assert len(requests(scene.feed(decided_frauds(MISSED[:1], first=90)))) == 1
+    assert scene.status().needless_retrainings == 1
+    assert _count(metrics.DRIFT_NEEDLESS_RETRAININGS.labels("fraud")) == 1
+
+
+def test_a_model_that_is_being_rolled_out_is_waited_for(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, headrace_drift_cooldown_seconds=0)
+    scene.promote()
+    scene.feed(decided_frauds(MISSED))
+    steps = [
+        promotion(2, action=action, event_id=promotion(200 + at).event_id)
+        for at, action in enumerate(("registered", "shadowed"))
+    ]
+    assert scene.feed(steps) == []
+    scene.clock.advance(timedelta(days=30))
+    assert scene.feed(decided_frauds(MISSED, first=40)) == []
+    assert scene.status().waits_for == "version 2 is being rolled out"
+    scene.promote(2)
+    assert scene.status().waits_for == ""
 
 
 def test_a_new_version_starts_anew_and_ends_the_cooldown(tmp_path: Path) -> None:
@@ -64,8 +121,7 @@ def test_a_new_version_starts_anew_and_ends_the_cooldown(tmp_path: Path) -> None
     scene.promote()
     assert len(requests(scene.feed(decided_frauds(MISSED)))) == 1
     scene.promote(2)
-    late = [decision(number, flagged=False, version=1) for number in range(100, 200)]
-    assert scene.feed([*late, *(fraud(number) for number in range(100, 200))]) == [], "the old model decided these"
+    assert scene.feed(decided_frauds(MISSED, first=100)) == [], "the old model decided these"
     (request,) = requests(scene.feed(decided_frauds(MISSED, first=300, version=2)))
     assert "model fraud 2" in request.reason
 
@@ -73,10 +129,9 @@ def test_a_new_version_starts_anew_and_ends_the_cooldown(tmp_path: Path) -> None
 def test_a_promotion_that_is_announced_twice_changes_nothing(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.promote()
-    nearly = decided_frauds(MISSED[:8])
-    assert scene.feed(nearly) == []
+    assert scene.feed(decided_frauds(MISSED[:20])) == []
     assert scene.feed([promotion(1)]) == []
-    assert len(requests(scene.feed(decided_frauds(MISSED[:8], first=100)))) == 1
+    assert len(requests(scene.feed(decided_frauds(MISSED[:20], first=20)))) == 1
 
 
 def test_a_rollback_is_watched_from_then_on_like_a_promotion(tmp_path: Path) -> None:
@@ -90,38 +145,45 @@ def test_a_rollback_is_watched_from_then_on_like_a_promotion(tmp_path: Path) -> 
     assert "model fraud 1" in request.reason
 
 
-@pytest.mark.parametrize("action", ["registered", "refused", "shadowed", "archived"])
+@pytest.mark.parametrize("action", ["registered", "refused", "archived"])
 def test_what_else_is_announced_changes_nothing(tmp_path: Path, action: str) -> None:
     scene = Scene(tmp_path)
     scene.promote()
-    assert scene.feed(decided_frauds(MISSED[:8])) == []
+    assert scene.feed(decided_frauds(MISSED[:20])) == []
     register(tmp_path, manifest(2))
     assert scene.feed([promotion(2, action=action)]) == []
-    assert len(requests(scene.feed(decided_frauds(MISSED[:8], first=100)))) == 1
+    assert len(requests(scene.feed(decided_frauds(MISSED[:20], first=20)))) == 1
 
 
 def test_versions_that_were_in_force_before_need_not_be_there_any_more(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     register(tmp_path, manifest(3))
-    failures = metrics.MODEL_LOAD_FAILURES.labels("fraud")._value.get()
+    failures = _count(metrics.MODEL_LOAD_FAILURES.labels("fraud"))
     assert scene.feed([promotion(version) for version in (1, 2, 3)]) == []
     assert scene.monitor.problem() is None
-    assert metrics.MODEL_LOAD_FAILURES.labels("fraud")._value.get() == failures
+    assert _count(metrics.MODEL_LOAD_FAILURES.labels("fraud")) == failures
 
 
 def test_a_payment_labelled_twice_counts_once(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.promote()
-    assert scene.feed([decision(1, flagged=False), *(fraud(1) for _ in range(100))]) == []
+    assert scene.feed([*decided(1, flagged=False), *(fraud(1) for _ in range(100))]) == []
 
 
-def test_labels_of_unknown_payments_are_counted(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, headrace_drift_decisions_remembered=5)
+def test_labels_that_contradict_each_other_are_counted_and_the_last_one_holds(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
     scene.promote()
-    before = _unmatched()
-    assert scene.feed([decision(number, flagged=False) for number in range(8)]) == []
-    assert scene.feed([fraud(number) for number in range(10)]) == []
-    assert _unmatched() - before == 3 + 2, "three were forgotten, two never seen"
+    before = _count(metrics.CONTRADICTED_LABELS)
+    assert scene.feed(decided_frauds(MISSED[:20])) == []
+    after_all = [
+        label(payment(f"t{number}", card_id=f"card-{number}"), "genuine", known_after=timedelta(days=2))
+        for number in range(20)
+    ]
+    assert scene.feed(after_all) == []
+    assert _count(metrics.CONTRADICTED_LABELS) - before == 20
+    more = scene.feed(decided_frauds(MISSED[:20], first=20))
+    assert requests(more) == []
+    assert "and there are 20." in (alarms(more)[0].follows or ""), "only these were missed"
 
 
 def test_a_batch_whose_commit_failed_repeats_its_alarm_and_counts_once(tmp_path: Path) -> None:
@@ -135,99 +197,44 @@ def test_a_batch_whose_commit_failed_repeats_its_alarm_and_counts_once(tmp_path:
     more = scene.deliveries(decided_frauds([True] * 3, first=500))
     assert [*scene.monitor(first[:25]), *scene.monitor([*first[25:], *more])] == answer
     assert scene.monitor(more) == []
-    assert metrics.DRIFT_STATISTIC.labels("fraud", "recall")._value.get() == pytest.approx(3 / 23)
+    (recall,) = [signal for signal in scene.status().signals if signal.name == "recall"]
+    assert recall.samples == 43
+    assert recall.value == pytest.approx(3 / 43)
 
 
 def test_evidence_is_not_doubled_by_a_batch_that_comes_again(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.promote()
-    nearly = scene.deliveries(decided_frauds(MISSED[:8]))
+    nearly = scene.deliveries(decided_frauds(MISSED[:20]))
     assert [scene.monitor(nearly) for _ in range(10)] == [[]] * 10
 
 
-def _week(*, amount: float, first_day: int = 0) -> list[Event]:
-    """A week and a day of payments, a tenth flagged; two of seven days are a weekend."""
-    events: list[Event] = []
-    for number in range(first_day * 300, (first_day + 8) * 300):
-        after = number * timedelta(days=1) / 300
-        events.append(
-            vector(number, amount=amount if number % 4 else 25.0, weekend=float(after.days % 7 >= 5), after=after)
-        )
-        events.append(decision(number, flagged=number % 10 == 0, after=after))
-    return events
-
-
-def test_a_shifted_feature_is_told_once_and_asks_for_nothing(tmp_path: Path) -> None:
+def test_a_log_that_was_begun_anew_is_read_like_any_other(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.promote()
-    answers = scene.feed(_week(amount=5.0))
-    (alarm,) = alarms(answers)
-    assert requests(answers) == []
-    assert (alarm.signal, alarm.samples) == ("psi_amount", 2_100)
-    assert "values below 10 were 25.0% of payments and are 75.0%" in alarm.explanation
-    assert scene.feed([vector(9_000, amount=5.0, weekend=0.0, after=timedelta(days=9))]) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "codes", "fractions", "told"),
-    [
-        ("country", [25, 82], [0.9, 0.0, 0.1], "change: those with country DE were 0.0% of payments and are 75.0%"),
-        ("mcc", [25, 82], [0.9, 0.0, 0.1], "change: those with mcc 0082 were 0.0% of payments and are 75.0%"),
-        ("country", [4, 25], [0.5, 0.5, 0.0], "change: those with another country were 0.0% of payments and are"),
-        ("weather", [25, 82], [0.9, 0.0, 0.1], "change: those with weather of code 82 were 0.0% of payments and"),
-        ("channel", [25, 82], [0.9, 0.0, 0.1], "change: those with channel of code 82 were 0.0% of payments and"),
-    ],
-)
-def test_a_category_that_comes_anew_is_told_by_its_own_name(
-    tmp_path: Path, name: str, codes: list[int], fractions: list[float], told: str
-) -> None:
-    scene = Scene(tmp_path)
-    reference = Reference(codes=codes, fractions=fractions)
-    scene.promote(feature_names=[name, "weekend"], references=manifest().references | {name: reference})
-    alarm, *more = alarms(scene.feed(_week(amount=82.0)))
-    assert more == []
-    assert alarm.signal == f"psi_{name}"
-    assert told in alarm.explanation
-
-
-def test_a_shifted_feature_asks_for_a_new_model_where_set(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, headrace_drift_retrain_on_distribution=True)
-    scene.promote()
-    assert len(requests(scene.feed(_week(amount=5.0)))) == 1
-    assert scene.feed(_week(amount=5.0, first_day=8)) == [], "a model was asked for just now"
-    scene.clock.advance(timedelta(minutes=10))
-    again = scene.feed(_week(amount=5.0, first_day=16))
-    assert len(requests(again)) == 1, "it has not come: training may have been asked too soon"
-
-
-def test_a_stable_week_is_quiet_and_shows_its_statistics(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
-    reference = Reference(edges=[10.0, 20.0], fractions=[0.0, 0.75, 0.25])
-    scene.promote(references=manifest().references | {"amount": reference})
-    assert scene.feed(_week(amount=15.0)) == []
-    for signal in ("psi_amount", "psi_weekend", "psi_score"):
-        assert metrics.DRIFT_STATISTIC.labels("fraud", signal)._value.get() < 0.01
-
-
-def test_vectors_from_before_the_promotion_do_not_count(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
-    register(tmp_path, manifest())
-    old = scene.deliveries(_week(amount=5.0))
-    assert scene.monitor(scene.deliveries([promotion(1)])) == []
-    assert alarms(scene.feed([])) == []
-    assert scene.monitor([delivery for delivery in old if delivery.record.topic == "features"]) == []
+    assert len(scene.feed(decided_frauds(MISSED))) == 2
+    scene.begin_log_anew()
+    scene.promote(2)
+    assert len(requests(scene.feed(decided_frauds(MISSED, first=1_000, version=2)))) == 1
 
 
 def test_vectors_of_another_feature_set_are_passed_over(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.promote(feature_names=["amount"])
-    assert scene.feed([vector(1, amount=1.0, weekend=0.0, after=timedelta())]) == []
+    assert scene.feed([vector(1)]) == []
+    assert scene.monitor.problem() is None
+
+
+def test_says_what_it_cannot_see_for_want_of_a_measure(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.promote(metrics={})
+    assert scene.feed(decided_frauds([True])) == []
+    assert any(told.startswith("recall: the manifest of version 1 has no recall") for told in scene.status().blind)
 
 
 @pytest.mark.parametrize(
     ("broken", "missing"),
     [
-        ({"metrics": {}}, "metrics.recall must be a share between 0 and 1, not None"),
         ({"references": {}}, "references has no 'amount'"),
         ({"model_digest": "9" * 64}, "the manifest describes the model 999999999999"),
         (

@@ -5,18 +5,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from services.drift.app import build
 from services.drift.handlers import TOPIC_NAMES, Monitor
-from services.drift.recommendations import TOPIC_NAMES as RECOMMENDATION_TOPIC_NAMES
+from services.drift.recommendation.handlers import TOPIC_NAMES as RECOMMENDATION_TOPIC_NAMES
 from services.drift.settings import DriftSettings
+from services.drift.shown.status import Snapshot
 from shared.bus.base import Outgoing, Tail
 from shared.bus.memory import MemoryBus
 from shared.contracts import codec
 from shared.contracts.events import DriftAlarm, Event
-from shared.contracts.topics import DRIFT, TOPICS
+from shared.contracts.topics import DRIFT, RETRAINING, TOPICS
 from shared.models.packages import Packages
 from shared.runtime.clock import SystemClock
 from shared.runtime.loop import Delivery, Loop
@@ -24,7 +27,7 @@ from shared.runtime.service import Service
 from shared.store.memory import MemoryStore
 from tests.models import local_registry
 from tests.unit.drift.click_scene import click, impression, reco_promotion
-from tests.unit.drift.drift_scene import decided_frauds, manifest, promotion, register
+from tests.unit.drift.drift_scene import MISSED, decided_frauds, manifest, promotion, register
 
 SECONDS_MAX = 30.0
 FEW_LISTS = {"headrace_drift_baseline_lists": 60, "headrace_drift_baseline_hours": 0}
@@ -84,8 +87,32 @@ def test_a_restarted_service_finds_the_model_in_service(bus: MemoryBus, tmp_path
 
     _start(bus, tmp_path, started)
     tail = bus.tail([DRIFT.name], start="oldest")
-    _publish(bus, decided_frauds([False] * 40))
+    _publish(bus, decided_frauds(MISSED))
     assert _next_alarm(tail).model_version == 1
+
+
+def test_a_service_that_was_killed_goes_on_and_asks_no_second_time(
+    bus: MemoryBus, tmp_path: Path, started: list[Service]
+) -> None:
+    register(tmp_path, manifest())
+    first = _start(bus, tmp_path, started)
+    _publish(bus, [promotion(), *decided_frauds(MISSED)])
+    assert _next_alarm(bus.tail([DRIFT.name], start="oldest")).signal == "recall"
+    _wait_until_read(bus, "headrace-drift-monitor")
+    first.closers = ()  # nothing is written on the way out
+    first.shut_down()
+    started.clear()
+
+    second = _start(bus, tmp_path, started)
+    _publish(bus, decided_frauds(MISSED, first=100))
+    _wait_until_read(bus, "headrace-drift-monitor")
+    told = [record.topic for record in bus.tail([DRIFT.name, RETRAINING.name], start="oldest").poll(wait_seconds=0.5)]
+    assert sorted(told) == [DRIFT.name, RETRAINING.name]
+    (model,) = msgspec.json.decode(TestClient(second.app).get("/v1/drift").content, type=Snapshot).models
+    assert (model.model_name, model.model_version) == ("fraud", 1)
+    assert model.request is not None
+    assert "training has not answered yet" in model.waits_for
+    assert [alarm.signal for alarm in model.alarms] == ["recall"]
 
 
 def test_recommendations_are_watched_beside_payments(bus: MemoryBus, tmp_path: Path, started: list[Service]) -> None:
@@ -151,7 +178,7 @@ def test_an_alarm_survives_a_fenced_commit_and_is_published_once(
         clock=clock,
         instance="0",
     )
-    _publish(bus, [promotion(), *decided_frauds([False] * 40)])
+    _publish(bus, [promotion(), *decided_frauds(MISSED)])
     service = Service(name="drift", app=FastAPI(), workers=(loop,))
     service.start()
     started.append(service)

@@ -5,7 +5,7 @@ a click waits as long for its impression. Time is the log's, so a backlog that i
 been.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -93,3 +93,24 @@ class LastShown:
         """Tell whether its item was in the shopper's last list; None when there was none."""
         items = self._items.get(interaction.user_id)
         return None if items is None else interaction.item_id in items
+
+
+class RecentShare:
+    """Share of successes among the newest trials."""
+
+    def __init__(self, window: int) -> None:
+        """Start without a trial; window: how many are kept."""
+        self._recent: deque[bool] = deque(maxlen=window)
+        self._successes = 0
+
+    def observe(self, *, success: bool) -> None:
+        """Take in a trial."""
+        if len(self._recent) == self._recent.maxlen:
+            self._successes -= self._recent[0]
+        self._recent.append(success)
+        self._successes += success
+
+    @property
+    def share(self) -> float | None:
+        """The share; None before the first trial."""
+        return self._successes / len(self._recent) if self._recent else None

@@ -1,0 +1,1 @@
+"""Whether what comes in is still what the model was trained on."""

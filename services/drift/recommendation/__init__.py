@@ -1,0 +1,1 @@
+"""Whether shoppers still click what they are shown."""
