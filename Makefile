@@ -88,7 +88,7 @@ bench-drift-loop: setup  ## From a new fraud pattern to a better champion, besid
 
 $(DRIFT_PEERS_INSTALLED): tests/benchmarks/drift_peers.lock
 	$(PYTHON) -m venv $(DRIFT_PEERS)
-	$(DRIFT_PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/uv pip install --quiet --python $(DRIFT_PEERS)/bin/python --require-hashes -r $<
 	@touch $@
 
 bench-scoring: setup $(SCORING_PEERS_INSTALLED)  ## A payment scored over REST, beside its floor and other servers; the stream, reasons, swaps

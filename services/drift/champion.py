@@ -96,7 +96,7 @@ def _check_profile(profile: Profile, manifest: Manifest) -> None:
         raise UnwatchableModelError(
             f"profile has {len(profile.low)} low and {len(profile.high)} high, the model {features} features"
         )
-    bins = max(len(manifest.references[name].fractions) for name in (*manifest.feature_names, SCORE))
+    bins = max(len(manifest.references[name].fractions) for name in manifest.feature_names)
     if profile.bins != bins:
         raise UnwatchableModelError(f"profile.bins is {profile.bins}, the references have up to {bins}")
     unknown = sorted({segment.feature for segment in profile.segments} - {*manifest.feature_names})

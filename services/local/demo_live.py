@@ -162,7 +162,7 @@ class LiveShow:
         for event, _ in fresh:
             if isinstance(event, RetrainingRequest):
                 asked = f"{escape(event.requested_by)} asks for a new model, {escape(event.model_name)}"
-                self._display.say(f"[bold yellow]{asked}:[/] {escape(event.reason)}")
+                self._display.say(f"[bold yellow]{asked}[/], with what {len(event.evidence)} of its watches have seen")
             elif isinstance(event, ModelEvent) and event.action != "registered":
                 colour = _COLOURS.get(event.action, "yellow")
                 name = f"{event.model_name} {event.model_version or 'none'} {event.action}"

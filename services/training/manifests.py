@@ -56,7 +56,7 @@ def manifest_of(
         intervals={name: (interval.low, interval.high) for name, interval in figures.items()},
         thresholds=measured.thresholds,
         references=references,
-        profile=training_profile(data, candidate, references),
+        profile=training_profile(data, references),
     )
     return replace(manifest, probes=probes_of(OnnxModel(manifest, onnx), candidate.held_out.rows))
 

@@ -6,9 +6,7 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
-from services.training.candidate import Candidate
 from services.training.data.dataset import TrainingSet
-from services.training.references import SCORE
 from shared.features.definitions import Field
 from shared.models.manifest import Reference
 from shared.models.profile import Profile, Segment, profile
@@ -31,12 +29,10 @@ Rows = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 
-def training_profile(data: TrainingSet, candidate: Candidate, references: Mapping[str, Reference]) -> Profile:
-    """Return the profile of what a candidate was trained on; its scores are those of the held-out payments."""
-    scores = np.full(len(data.times), np.nan)
-    scores[len(scores) - len(candidate.scores) :] = candidate.scores  # the held-out payments are the latest
+def training_profile(data: TrainingSet, references: Mapping[str, Reference]) -> Profile:
+    """Return the profile of what a model was trained on."""
     names = data.feature_set.feature_names
-    return profile_of(references, names, data.rows, data.times, scores, segment_codes(names, data.rows))
+    return profile_of(references, names, data.rows, data.times, segment_codes(names, data.rows))
 
 
 def segment_codes(feature_names: Sequence[str], rows: Rows) -> dict[str, list[int]]:
@@ -67,17 +63,15 @@ def profile_of(
     feature_names: Sequence[str],
     rows: Rows,
     times_us: Integers,
-    scores: npt.NDArray[np.floating],
     categories: Mapping[str, Sequence[int]],
 ) -> Profile:
     """Return the profile of these payments.
 
     Counted are whole days only, the latest DAYS_MAX; the WARM_UP_DAYS that the payments begin with are left out as far
-    as DAYS_KEPT_MIN remain, since a history may begin there. Of scores, days are counted that have one for every
-    payment: the evening of a day is not distributed as the day.
+    as DAYS_KEPT_MIN remain, since a history may begin there.
 
-    references: by feature name, and "score". rows: shape (n, features). times_us: shape (n,), event times, ascending.
-    scores: shape (n,), NaN where not known. categories: codes to watch by themselves, by the feature they are of.
+    references: by feature name. rows: shape (n, features). times_us: shape (n,), event times, ascending. categories:
+    codes to watch by themselves, by the feature they are of.
     """
     segments = [Segment(feature=name, code=code) for name, codes in categories.items() for code in codes]
     day_of = times_us // _DAY_US
@@ -85,17 +79,13 @@ def profile_of(
     taken = np.isin(day_of, days)
     numbers = np.searchsorted(days, day_of[taken])
     kept = rows[taken]
-    bins = max(len(references[name].fractions) for name in (*feature_names, SCORE))
-    counts = np.zeros((len(days), 1 + len(segments), len(feature_names) + 1, bins), dtype=np.int64)
+    bins = max(len(references[name].fractions) for name in feature_names)
+    counts = np.zeros((len(days), 1 + len(segments), len(feature_names), bins), dtype=np.int64)
     groups = [np.zeros(len(kept), dtype=np.int64)]
     groups += [_places(kept[:, feature_names.index(name)], name, segments) for name in categories]
     for quantity, name in enumerate(feature_names):
         cells = references[name].bins_of(kept[:, quantity])
         counts[:, :, quantity] = _counted(numbers, groups, cells, counts.shape)
-    known = _of_whole_days(scores[taken], numbers)
-    at = np.flatnonzero(np.isfinite(known))
-    cells = references[SCORE].bins_of(known[at])
-    counts[:, :, -1] = _counted(numbers[at], [group[at] for group in groups], cells, counts.shape)
     low, high = _ranges(rows)
     sampled = kept if len(kept) else rows
     evenly = np.linspace(0, len(sampled) - 1, min(ROWS, len(sampled))).astype(np.intp)
@@ -127,12 +117,6 @@ def _counted(numbers: Integers, groups: Sequence[Integers], cells: Integers, sha
         at = (numbers * (places + 1) + group) * bins + cells
         counts += np.bincount(at, minlength=counts.size).reshape(counts.shape)
     return counts[:, :places]
-
-
-def _of_whole_days(scores: npt.NDArray[np.floating], numbers: Integers) -> npt.NDArray[np.floating]:
-    """Return the scores, NaN on days where some are not known."""
-    unknown = np.bincount(numbers, weights=np.isnan(scores))
-    return np.where(unknown[numbers] > 0, np.nan, scores)
 
 
 def _ranges(rows: Rows) -> tuple[list[float], list[float]]:

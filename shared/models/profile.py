@@ -20,15 +20,17 @@ class Segment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Counts of payments by day, segment, quantity and bin; and some of the payments.
+    """Counts of payments by day, segment, feature and bin; and some of the payments.
 
-    Quantities are the manifest's features in their order, and the score behind them; bins are those of the manifest's
-    references. Arrays are packed with their first axis innermost, little-endian, all numbers' first bytes before all
-    their second ones, by zlib: a day is much like the day before, and a high byte like its neighbours.
+    Features are the manifest's in their order, bins those of its references. Of the score there is nothing: in training
+    it is known of a few days only, and from other models.
+
+    Arrays are packed with their first axis innermost, little-endian, all numbers' first bytes before all their second
+    ones, by zlib: a day is much like the day before, and a high byte like its neighbours.
 
     dates: ascending. segments: counted by themselves; of counts, place 0 is everything and place 1 + i is segments[i].
-    bins: of the quantity that has most; the others leave their last ones 0.
-    counts: uint32 of shape (dates, 1 + segments, features + 1, bins); a day whose scores are not known has zeros there.
+    bins: of the feature that has most; the others leave their last ones 0.
+    counts: uint32 of shape (dates, 1 + segments, features, bins).
     low, high: the smallest and largest value of each feature.
     rows: float32 of shape (n, features), drawn evenly from all days.
     """
@@ -42,8 +44,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows: bytes
 
     def day_counts(self) -> Integers:
-        """Return the counts, shape (dates, 1 + segments, features + 1, bins)."""
-        shape = (1 + len(self.segments), len(self.low) + 1, self.bins, len(self.dates))
+        """Return the counts, shape (dates, 1 + segments, features, bins)."""
+        shape = (1 + len(self.segments), len(self.low), self.bins, len(self.dates))
         return np.moveaxis(_unpacked(self.counts, "<u4").reshape(shape), -1, 0).astype(np.int64)
 
     def sample(self) -> npt.NDArray[np.float32]:

@@ -139,7 +139,7 @@ class DataWatch:
         counts = np.zeros((0, self._places, len(quantities), bins), dtype=np.int64)
         days = np.zeros(0, dtype=np.int64)
         if profile is not None:
-            counts = profile.day_counts()[:, :, :-1, :bins]
+            counts = profile.day_counts()
             days = np.array(profile.dates, dtype="datetime64[D]").astype(np.int64)
         return _Stream(
             quantities,

@@ -70,7 +70,7 @@ class Symptoms:
         self._least = np.where(is_range, np.where(self.low < 0, self.low * far, self.low / far), -np.inf)
         self._most = np.where(is_range, np.where(self.high > 0, self.high * far, self.high / far), np.inf)
         self._sample = profile.sample()[:, sorted(self.known)]
-        self._day_shares = _day_shares(profile, len(names))
+        self._day_shares = _day_shares(profile)
         is_constant = np.array(profile.low) == np.array(profile.high)
         self._day_shares[np.isin(names, sorted(CALENDAR_FEATURES)) | is_constant] = 1.0
         self._foreign_shares = np.array(
@@ -125,9 +125,9 @@ def _far(profile: Profile) -> float:
     return FAR * max(1.0, WINDOW_MAX.days / max(1, len(profile.dates)))
 
 
-def _day_shares(profile: Profile, features: int) -> Floats:
+def _day_shares(profile: Profile) -> Floats:
     """Return the largest share of each bin on any day, shape (features, bins); 1 where no day is large enough."""
-    counts = profile.day_counts()[:, 0, :features].astype(np.float64)
+    counts = profile.day_counts()[:, 0].astype(np.float64)
     totals = counts[:, 0].sum(axis=-1)
     large = counts[totals >= DAY_PAYMENTS_MIN] / totals[totals >= DAY_PAYMENTS_MIN, None, None]
     return np.maximum(large.max(axis=0), SHARE_MIN) if len(large) else np.ones(counts.shape[1:])

@@ -33,7 +33,7 @@ def profile() -> Profile:
     amounts = chance.choice(AMOUNTS, payments, p=SHARES) + chance.random(payments)
     weekends = (times_us // _DAY_US + 3) % 7 >= 5
     rows = np.stack([amounts, weekends], axis=1).astype(np.float32)
-    return profile_of(manifest().references, FEATURE_NAMES, rows, times_us, np.full(payments, np.nan), {})
+    return profile_of(manifest().references, FEATURE_NAMES, rows, times_us, {})
 
 
 def day(number: int, *, amount: Amount = usual_amount) -> list[Event]:

@@ -65,9 +65,7 @@ def champion(trained: Stream, *, profiled: bool = True) -> Champion:
         for at, name in enumerate(NAMES)
     }
     references[SCORE] = reference(trained.scores.astype(np.float32))
-    made = profile_of(
-        references, NAMES, trained.rows, trained.times_us, trained.scores, {"country": [DE, FR]} if profiled else {}
-    )
+    made = profile_of(references, NAMES, trained.rows, trained.times_us, {"country": [DE, FR]} if profiled else {})
     return Champion(
         version=3,
         since_ms=0,

@@ -68,7 +68,7 @@ def champion() -> Champion:
         feature_version="f" * 64,
         feature_names=NAMES,
         references=references,
-        profile=profile_of(references, NAMES, rows, times, scores, {}),
+        profile=profile_of(references, NAMES, rows, times, {}),
         thresholds=Thresholds(review=0.5, decline=0.9),
         metrics={},
         intervals={},

