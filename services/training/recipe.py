@@ -92,6 +92,13 @@ def keep(model: Model, model_digest: str, steps: Steps) -> None:
     steps.keep(_FITTED, model_digest, model)
 
 
+def keep_again(model_digest: str, other_digest: str, steps: Steps) -> None:
+    """Keep it for another version too, which differs in its line alone: whoever carries it on draws that anew."""
+    model = steps.find(_FITTED, model_digest)
+    if model is not None:
+        keep(model, other_digest, steps)
+
+
 def drawn(model: Model, line: Calibration) -> Model:
     """Return the model, which was not calibrated, with its log odds on `line`."""
     for part in (model.base, model.specialist) if isinstance(model, SegmentSpecialist) else (model,):

@@ -25,8 +25,10 @@ from services.training.recalibration.looks import latest_look
 from services.training.recalibration.manifests import Measured, recalibrated_manifest
 from services.training.recalibration.proposal import Proposal, Terms, propose
 from services.training.recalibration.written import Recalibration, card, write_report
+from services.training.recipe import keep_again
 from services.training.refusal import RefusedError
 from services.training.releases import Model, Order, promotion
+from services.training.search.steps import Steps
 from services.training.settings import TrainingSettings
 from services.training.trainer import costs_of
 from shared.contracts.events import ModelEvent
@@ -74,6 +76,7 @@ class Recalibrator:
         self._archive = Archive(home / "archive", [feature_set])
         self._judged = JudgedPayments(home, feature_set)
         self._attempts = home / "attempts"
+        self._steps = Steps(home / "steps")
         self._registry = registry
         self._feature_set = feature_set
         self._log = model_log
@@ -135,6 +138,7 @@ class Recalibrator:
             return [registered, promotion(known, registered.model_version, order, model)]
 
         announced = self._log.append(still)
+        keep_again(candidate.manifest.model_digest, announced[-1].model_digest or "", self._steps)
         show_champion(self._registry, announced[-1])
         return announced
 

@@ -6,12 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from services.drift.champion import champion_of
+from services.training.estimators.calibrated import Calibrated
 from services.training.recalibration.manifests import RECALIBRATED
 from services.training.recalibration.recalibrator import ACTOR
+from services.training.recipe import from_champion, keep
 from services.training.refusal import RefusedError
 from services.training.releases import Order
+from services.training.search.steps import Steps
+from services.training.settings import TrainingSettings
 from shared.contracts.chain import first_broken_link
 from shared.contracts.events import ModelEvent
 from shared.models.registry import Registry
@@ -73,6 +78,17 @@ def test_its_manifest_serves_scoring_drift_and_the_next_training(scene: Scene) -
     assert after.metrics["expected_calibration_error"] == promoted.metrics["calibration_error_after"]
     assert registered.data_digest != before.data_digest
     assert [probe.values for probe in after.probes] == [probe.values for probe in before.probes]
+
+
+def test_the_next_training_may_carry_it_on(scene: Scene) -> None:
+    steps, settings = Steps(scene.home / "steps"), TrainingSettings(headrace_home=scene.home)
+    before = scene.model(scene.log.history().events[0]).manifest
+    keep(Calibrated(LogisticRegression()), before.model_digest, steps)
+    scene.stream(rate=TRIPLED)
+    _, promoted = scene.job().look()
+    after = scene.model(promoted).manifest
+    assert after.model_digest != before.model_digest
+    assert "carried on" in from_champion(after, settings, steps).told
 
 
 def test_it_comes_with_a_report_and_a_card(scene: Scene) -> None:
