@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 import msgspec
 
 from services.drift.champion import UnwatchableModelError, champion_of
-from services.drift.labels.payments import Payments
+from services.drift.labels.payments import Payments, payments_of
 from services.drift.replay import Replay
 from services.drift.responder import Responder
 from services.drift.settings import DriftSettings
 from services.drift.shown.published import Published, count
 from services.drift.shown.status import ModelStatus
-from services.drift.watch import Watch, payments_of
+from services.drift.watch import Watch
 from shared.bus.base import Outgoing
 from shared.contracts.events import Decision, FeatureVector, Label, ModelEvent
 from shared.contracts.topics import FEATURES, LABELS, MODELS, SCORES
 from shared.models.lineage import puts_in_force
-from shared.models.manifest import MODEL_NAME, Manifest
+from shared.models.manifest import MODEL_NAME, RECALIBRATES, Manifest
 from shared.models.packages import ModelIntegrityError
 from shared.models.registry import RegistryUnavailableError
 from shared.runtime import metrics
@@ -36,8 +36,9 @@ TOPIC_NAMES = (MODELS.name, SCORES.name, FEATURES.name, LABELS.name)
 class Memory:
     """What the monitor knows, and would not find out again.
 
-    in_force: the event that put the champion in force, and when it was written to the log, in milliseconds. counted:
-    what /metrics was told so far of what payments and labels were lost.
+    in_force: the event that put the champion in force, and when it was written to the log, in milliseconds. before: the
+    watch of the version before, until that of the champion begins. counted: what /metrics was told so far of what
+    payments and labels were lost.
     """
 
     replay: Replay
@@ -45,6 +46,7 @@ class Memory:
     responder: Responder
     in_force: tuple[ModelEvent, int] | None = None
     watch: Watch | None = None
+    before: Watch | None = None
     counted: dict[str, int] = field(default_factory=dict)
 
 
@@ -138,7 +140,7 @@ class Monitor:
         if memory.in_force is not None and memory.in_force[0].model_version == event.model_version:
             return  # announced again: what is known about it still holds
         memory.in_force = (event, produced_ms)
-        memory.watch = None
+        memory.before, memory.watch = memory.watch or memory.before, None
 
     def _begin_watch(self) -> None:
         """Watch the model in force, or remember what keeps us from it; tried again with every batch."""
@@ -156,7 +158,12 @@ class Monitor:
             self._problem = problem
             return
         self._problem = None
-        self.memory.watch = Watch(champion, self._settings, self.memory.payments)
+        before, self.memory.before = self.memory.before, None
+        if before is not None and manifest.metrics.get(RECALIBRATES) == before.version:
+            before.recalibrated(champion)
+            self.memory.watch = before
+        else:
+            self.memory.watch = Watch(champion, self._settings, self.memory.payments)
         log.info("watching model %s %s", event.model_name, event.model_version, **fields(trace_id=event.trace_id))
 
 

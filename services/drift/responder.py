@@ -15,6 +15,7 @@ from services.drift.telling import ModelVersion, alarm_of, evidence_of, request_
 from shared.bus.base import Outgoing
 from shared.contracts.events import DriftAlarm, ModelEvent, RetrainingRequest
 from shared.models.lineage import puts_in_force
+from shared.models.manifest import RECALIBRATES
 from shared.runtime import metrics
 from shared.runtime.loop import Delivery
 
@@ -89,10 +90,15 @@ class Responder:
         return 0 if until is None else self._retrainings.needless_in_quarter(until)
 
     def model_event(self, event: ModelEvent, watched: Watched | None) -> None:
-        """Follow what is announced on `models`; a version that comes into force has nothing told about it yet."""
+        """Follow what is announced on `models`; a version that comes into force has nothing told about it yet.
+
+        One that recalibrates the version before it has what was told of that one.
+        """
         ended = self._retrainings.take_in(event)
         if puts_in_force(event, self.model_name) and event.model_version != self._in_force:
-            self._in_force, self._policy, self.waits_for = event.model_version, self._new_policy(), ""
+            if event.metrics.get(RECALIBRATES) != self._in_force:
+                self._policy, self.waits_for = self._new_policy(), ""
+            self._in_force = event.model_version
         if ended is not None:
             self._settle(ended, watched)
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from services.drift.evidence import QUARTER_DAYS
 from shared.contracts.events import ModelEvent, RetrainingRequest
 from shared.models.lineage import Standing, puts_in_force
+from shared.models.manifest import RECALIBRATES
 
 Ending = Literal["needed", "needless", "failed", "rolled_back"]
 """needed: it led to a promotion. needless: what it trained was refused as not better. failed: it trained nothing, was
@@ -110,7 +111,7 @@ class Retrainings:
             return None
         before, self._standing = self._standing.champion, self._standing.after(event)
         ended = self._taken_back(event) or self._answered(event)
-        is_other = before is None or before.model_version != event.model_version
+        is_other = before is None or before.model_version not in {event.model_version, event.metrics.get(RECALIBRATES)}
         if puts_in_force(event, self._model_name) and event.action == "promoted" and is_other:
             self._asked_at, self._in_vain = None, 0
         return ended

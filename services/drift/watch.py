@@ -17,7 +17,7 @@ from services.drift.feeds.broken_times import BrokenTimes
 from services.drift.feeds.faults import SIGNAL_OF_MANY, FaultWatch
 from services.drift.finding import Finding
 from services.drift.isolation import Isolation
-from services.drift.labels.payments import Payment, Payments
+from services.drift.labels.payments import Payment, Payments, payments_of
 from services.drift.labels.performance import PerformanceWatch
 from services.drift.settings import DriftSettings
 from services.drift.shown.status import Family
@@ -120,10 +120,6 @@ class Watch:
         none: list[Finding] = []
         return {family: self._isolation.run(family, detector.findings, none) for family, detector in self._detectors()}
 
-    def findings(self) -> list[Finding]:
-        """Return what stands at its threshold."""
-        return [finding for findings in self.found().values() for finding in findings]
-
     def signals(self) -> list[Signal]:
         """Return every watch as it stands."""
         return [signal for signals in self._signals().values() for signal in signals]
@@ -180,6 +176,20 @@ class Watch:
         """Tell what the scores alone say of performance."""
         performance = self._performance
         return "" if performance is None else self._isolation.run("performance", performance.estimates.told, "")
+
+    def recalibrated(self, champion: Champion) -> None:
+        """Go on with a version that is the one watched, but for its line, and perhaps its thresholds.
+
+        With other thresholds other payments are flagged, so what the labels said of the ones before says no more.
+        """
+        is_decided_alike = champion.thresholds == self.champion.thresholds
+        self.champion = champion
+        if self._data is not None:
+            self._isolation.run("data", partial(self._data.recalibrated, champion), None)
+        if self._performance is not None and is_decided_alike:
+            self._isolation.run("performance", partial(self._performance.recalibrated, champion), None)
+        else:
+            self._performance = self._isolation.run("performance", self._new_performance, None)
 
     def begin_again(self, families: Sequence[str]) -> None:
         """Forget the evidence of these families, which must build up anew."""
@@ -281,12 +291,6 @@ class Watch:
     def _threshold_days(self, family: str) -> float:
         budget = Budget(self._settings.headrace_drift_needless_retrainings_a_quarter)
         return budget.threshold_days(SHARES[family])
-
-
-def payments_of(settings: DriftSettings) -> Payments:
-    """Return a memory for payments as large as set, with nothing in it."""
-    label_delay = timedelta(days=settings.headrace_drift_label_delay_days)
-    return Payments(settings.headrace_drift_payments_remembered, label_delay)
 
 
 def _time(times_us: float) -> datetime:

@@ -12,6 +12,8 @@ MODEL_NAME = "fraud"
 """The model that scores card payments."""
 RECOMMENDATION = "recommendation"
 """The model that chooses what a shopper sees next."""
+RECALIBRATES = "recalibrates_version"
+"""Among the metrics of a version, and of its promotion: which version it is, but for its line and thresholds."""
 
 
 class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

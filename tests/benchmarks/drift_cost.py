@@ -31,7 +31,7 @@ def cost_figures() -> list[Figure]:
     for batch in batches(payments, champion, 0, len(payments.rows), delay_us=delay_us, size=BATCH):
         started = time.process_time()
         take_in(watch, batch)
-        watch.findings()
+        watch.found()
         seconds.append(time.process_time() - started)
         if batch.place in {STABLE_PAYMENTS, REPEATS * STABLE_PAYMENTS}:
             sizes[batch.place] = len(pickle.dumps(watch))

@@ -56,6 +56,7 @@ class DataWatch:
         self._champion = champion
         self._threshold_days = threshold_days
         self._psi_min = psi_min
+        self._day_payments_min = day_payments_min
         self._segments = Segments(champion)
         self._places = 1 + len(self._segments.names)
         features = _features_of(champion)
@@ -86,6 +87,13 @@ class DataWatch:
         """
         for block in self._score.counts.add(scores[:, None], places, times_us):
             self._judge(self._score, block)
+
+    def recalibrated(self, champion: Champion) -> None:
+        """Go on with what `champion` says, whose scores lie elsewhere: what is usual for them is learnt anew."""
+        self._champion = champion
+        score = Quantity(SCORE, champion.references[SCORE], 0.0, 1.0, ())
+        self._score = self._stream([score], None, self._day_payments_min, first=self._score.first)
+        self._moved[self._score.first :] = 0
 
     def findings(self) -> list[Finding]:
         """Return one finding, of the watch that says most, where what has moved by enough says enough together."""

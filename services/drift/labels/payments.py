@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+from services.drift.settings import DriftSettings
 from shared.contracts.events import Decision, Label, LabelValue
 
 LATEST_TIMES = 21
@@ -232,3 +233,9 @@ class Payments:
 
     def _is_kept(self, transaction_id: str) -> bool:
         return zlib.crc32(transaction_id.encode()) < self._hashes_kept
+
+
+def payments_of(settings: DriftSettings) -> Payments:
+    """Return a memory for payments as large as set, with nothing in it."""
+    label_delay = timedelta(days=settings.headrace_drift_label_delay_days)
+    return Payments(settings.headrace_drift_payments_remembered, label_delay)

@@ -110,6 +110,10 @@ class PerformanceWatch:
         """Return how many labelled frauds, of any version, happened at `since` or later; all of them without a time."""
         return len(self._frauds) if since is None else sum(at >= since for at in self._frauds.values())
 
+    def recalibrated(self, champion: Champion) -> None:
+        """Go on with what `champion` decides, which is the version watched but for its line."""
+        self._champion = champion
+
     def reset(self) -> None:
         """Forget the evidence, as when what it asked for was refused; what was learnt stays."""
         for watched in self._watched:

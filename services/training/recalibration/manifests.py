@@ -12,11 +12,9 @@ from services.training.estimators.calibrated import Calibration
 from services.training.evaluation.metrics import Evaluation
 from services.training.recalibration.proposal import Proposal
 from services.training.references import SCORE
-from shared.models.manifest import Manifest, Reference
+from shared.models.manifest import RECALIBRATES, Manifest, Reference
 from shared.models.session import OnnxModel
 
-RECALIBRATED = "recalibrates_version"
-"""Metric of a recalibrated version: which version it is, but for the line and the thresholds."""
 _OF_FRESH_LABELS = ("expected_calibration_error", "brier_score", "mean_score", "fraud_rate")
 _NOTE = ", recalibrated"
 
@@ -55,7 +53,7 @@ def recalibrated_manifest(
         trained_at=now,
         metrics=_metrics(champion, measured)
         | {
-            RECALIBRATED: float(champion.model_version),
+            RECALIBRATES: float(champion.model_version),
             "recalibration_slope": proposal.line.slope,
             "recalibration_intercept": proposal.line.intercept,
             "recalibration_rows": float(measured.after.payments),

@@ -36,7 +36,7 @@ from shared.contracts.ids import derived_event_id, new_trace_id
 from shared.contracts.topics import MODELS
 from shared.features.definitions import FeatureSet
 from shared.models import lineage
-from shared.models.manifest import MODEL_NAME, Manifest
+from shared.models.manifest import MODEL_NAME, RECALIBRATES, Manifest
 from shared.models.registry import Registry
 from shared.models.runs import DataSource
 from shared.models.session import OnnxModel
@@ -191,7 +191,7 @@ class Recalibrator:
     def _begun(self, candidate: Candidate) -> str:
         proposal = candidate.proposal
         parameters = {
-            "recalibrates_version": candidate.manifest.model_version,
+            RECALIBRATES: candidate.manifest.model_version,
             "slope": proposal.line.slope,
             "intercept": proposal.line.intercept,
         }
@@ -257,6 +257,7 @@ def _steps(made: Recalibration, manifest_digest: str, data_digest: str) -> list[
         f"with thresholds of its own keeps them. {made.proposal.reason}"
     )
     figures = {
+        RECALIBRATES: float(champion),
         "calibration_error_before": made.figures.before.figures[error].value,
         "calibration_error_after": made.figures.after.figures[error].value,
         "cost_a_day_before_minor_units": made.figures.before.cost_a_day.value,

@@ -14,7 +14,7 @@ from services.training.evaluation.curves import Drawn, reliability
 from services.training.evaluation.wording import FIGURES, bounds, threshold, utc, value
 from services.training.recalibration.manifests import Measured
 from services.training.recalibration.proposal import Proposal
-from shared.models.manifest import Manifest
+from shared.models.manifest import RECALIBRATES, Manifest
 
 _PICTURE = "calibration.png"
 _MARKUP = re.compile(r"([\\`*\[\]|<>&#])")
@@ -115,7 +115,7 @@ def write_report(folder: Path, made: Recalibration) -> Path:
 def _json(made: Recalibration) -> bytes:
     told = {
         "model_version": made.manifest.model_version,
-        "recalibrates_version": made.champion.model_version,
+        RECALIBRATES: made.champion.model_version,
         "slope": made.proposal.line.slope,
         "intercept": made.proposal.line.intercept,
         "reason": made.proposal.reason,

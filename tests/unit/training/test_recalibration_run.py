@@ -10,7 +10,6 @@ from sklearn.linear_model import LogisticRegression
 
 from services.drift.champion import champion_of
 from services.training.estimators.calibrated import Calibrated
-from services.training.recalibration.manifests import RECALIBRATED
 from services.training.recalibration.recalibrator import ACTOR
 from services.training.recipe import from_champion, keep
 from services.training.refusal import RefusedError
@@ -19,6 +18,7 @@ from services.training.search.steps import Steps
 from services.training.settings import TrainingSettings
 from shared.contracts.chain import first_broken_link
 from shared.contracts.events import ModelEvent
+from shared.models.manifest import RECALIBRATES
 from shared.models.registry import Registry
 from tests.model_events import model_event
 from tests.unit.training.recalibration_scene import NOW, THRESHOLDS, TRIPLED, WIDTH, Scene
@@ -62,7 +62,7 @@ def test_its_manifest_serves_scoring_drift_and_the_next_training(scene: Scene) -
     scene.stream(rate=TRIPLED)
     registered, promoted = scene.job().look()
     before, after = (scene.model(event).manifest for event in (scene.log.history().events[0], promoted))
-    assert after.metrics[RECALIBRATED] == before.model_version
+    assert after.metrics[RECALIBRATES] == before.model_version
     assert (after.family, after.parameters) == (before.family, before.parameters)
     assert after.trained_until == before.trained_until
     assert after.thresholds == THRESHOLDS, "probabilities that are right need no others"
