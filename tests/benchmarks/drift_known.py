@@ -13,7 +13,7 @@ from tests.benchmarks.drift_feed import Alarm
 from tests.benchmarks.drift_model import served
 from tests.benchmarks.drift_payments import payments_of
 from tests.benchmarks.drift_scenes import DRIFT_DAY, DRIFTED_DAYS, PROMOTED_DAY, SCENES, Scene
-from tests.benchmarks.drift_stable import EVIDENTLY_SEEDS, RIVALS
+from tests.benchmarks.drift_stable import EVIDENTLY_DAYS, EVIDENTLY_SEEDS, RIVALS
 from tests.benchmarks.report import Figure
 
 
@@ -96,7 +96,8 @@ def _detected(scene: Scene, seed: int) -> dict[str, Detection]:
         "ks": first(drift_rivals.kolmogorov_smirnov(payments, start, stop)),
     }
     if seed <= EVIDENTLY_SEEDS and drift_rivals.PEERS_PYTHON.exists():
-        found["evidently"] = first(drift_rivals.evidently(payments, start, stop))
+        looked_until = payments.place_of(DRIFT_DAY + EVIDENTLY_DAYS)
+        found["evidently"] = first(drift_rivals.evidently(payments, drift, looked_until))
     return found
 
 
