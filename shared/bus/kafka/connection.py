@@ -20,6 +20,8 @@ _FENCED = (
     kafka.errors.FencedInstanceIdError,
     kafka.errors.IllegalGenerationError,
     kafka.errors.InvalidProducerEpochError,
+    # To who commits while somebody else's taking over is under way: the transaction was aborted already (KIP-890).
+    kafka.errors.InvalidTxnStateError,
     kafka.errors.ProducerFencedError,
     kafka.errors.RebalanceInProgressError,
     kafka.errors.UnknownMemberIdError,
