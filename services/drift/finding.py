@@ -10,7 +10,7 @@ from shared.contracts.events import DriftKind
 class Finding:
     """Evidence that has reached its threshold.
 
-    signal: what was looked at, as `recall` or `psi_amount`. segment: as `country=DE`, None for everything.
+    signal: what was looked at, as `recall`, or a feature that has moved. segment: as `country=DE`, None for everything.
     statistic, threshold: evidence in days (services/drift/evidence.py), and how much is needed.
     samples: payments, labels or lists behind it. at: event time of the newest of them. since: when it seems to have
     begun. explanation: what a person should know, with the numbers.
