@@ -72,9 +72,11 @@ class Watch:
         return self._newest
 
     @property
-    def out_of_calendar(self) -> int:
-        """Payments whose features were not counted: dated far ahead, or after their day was over."""
-        return 0 if self._data is None else self._data.out_of_calendar
+    def lost(self) -> dict[str, int]:
+        """Payments that could not be judged, by reason."""
+        out_of_calendar = 0 if self._data is None else self._data.out_of_calendar
+        unjudged = 0 if self._performance is None else self._performance.unjudged
+        return {"out_of_calendar": out_of_calendar, "unjudged": unjudged}
 
     def vectors(self, vectors: Sequence[FeatureVector]) -> None:
         """Take in the features of payments."""

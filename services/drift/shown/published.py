@@ -46,7 +46,7 @@ def count(watch: Watch, payments: Payments, counted: dict[str, int]) -> None:
         ("contradictions", payments.contradictions, metrics.CONTRADICTED_LABELS),
         ("unjoined", payments.unjoined, lost.labels("unjoined")),
         ("misdated", payments.misdated, lost.labels("misdated")),
-        ("out_of_calendar", watch.out_of_calendar, lost.labels("out_of_calendar")),
+        *((reason, number, lost.labels(reason)) for reason, number in watch.lost.items()),
     ):
         before = counted.get(name, 0)
         counter.inc(now - before if now >= before else now)

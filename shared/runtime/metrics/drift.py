@@ -55,7 +55,7 @@ DRIFT_SAMPLED_SHARE = Gauge(
 DRIFT_PAYMENTS_LOST = Counter(
     "headrace_drift_payments_lost_total",
     "Payments that drift did not judge: unjoined (vector or decision missing), misdated (ahead of all others), "
-    "out_of_calendar (their day was over, or lies far ahead).",
+    "out_of_calendar (their day was over, or lies far ahead), unjudged (no label came for long).",
     ["reason"],
     registry=REGISTRY,
 )

@@ -12,7 +12,7 @@ from shared.contracts.events import DriftAlarm, Event
 from shared.runtime import metrics
 from tests.events import START
 from tests.unit.drift.daily_scene import PAYMENTS_A_DAY, day, profile, usual_amount
-from tests.unit.drift.drift_scene import MISSED, Scene, alarms, decided_frauds, fraud, requests, vector
+from tests.unit.drift.drift_scene import MISSED, PACE, Scene, alarms, decided, decided_frauds, fraud, requests, vector
 
 
 def _scene(home: Path, **settings: Any) -> Scene:
@@ -127,3 +127,13 @@ def test_a_detector_that_throws_is_taken_out_and_named_and_the_others_watch_on(
     scene.monitor.memory = pickle.loads(pickle.dumps(scene.monitor.memory))  # noqa: S301 - of a line before
     assert len(scene.status().families) == 4, "a restart gives it another chance"
     assert scene.status().request is not None
+
+
+def test_payments_that_no_label_came_for_are_counted(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, headrace_drift_label_delay_days=1)
+    scene.promote()
+    weeks = range(2_000)
+    for number in weeks:
+        scene.feed(decided(number, flagged=False))
+    scene.feed([fraud(weeks[-1], after=weeks[-1] * PACE)])
+    assert metrics.DRIFT_PAYMENTS_LOST.labels("unjudged")._value.get() > 0
