@@ -78,3 +78,10 @@ def kafka_bus(kafka_servers: str) -> Iterator[KafkaBus]:
     bus = KafkaBus(kafka_servers, partitions=4)
     yield bus
     bus.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not checked for want of a program, and how to get it."""
+    reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])}
+    for reason in sorted(reasons):
+        terminalreporter.write_line(reason.removeprefix("Skipped: "))
