@@ -1,6 +1,6 @@
 # Headrace: every command a person needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check lint generate lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality bench-reco bench-scoring bench-reco-speed bench-exploration bench-drift bench-drift-loop
+.PHONY: help setup demo up down test check lint generate pictures lock bench bench-hot-paths bench-simulator bench-features bench-handbook bench-handbook-features bench-quality bench-reco bench-scoring bench-reco-speed bench-exploration bench-drift bench-drift-loop bench-capacity
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,14 +46,17 @@ test: check  ## Everything: check, then the whole suite on real Kafka and Redis
 
 check: lint  ## Lint, types, generated files up to date
 	$(BIN)/mypy
-	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m docs.generate --check
 
 lint: setup  ## Style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-generate: setup  ## Write what is derived from the code: JSON Schemas, the README's picture, tables in docs
-	$(BIN)/python docs/generate.py
+generate: setup  ## Write what is derived from the code: schemas, the README's picture, tables in docs, dashboards
+	$(BIN)/python -m docs.generate
+
+pictures: setup  ## Draw the dashboards' panels from a Prometheus that watches a platform (URL=http://127.0.0.1:9090)
+	$(BIN)/python -m deploy.grafana.pictures $(URL) --minutes 10
 
 lock: setup  ## Resolve the newest versions that pyproject.toml allows into the lock files
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
@@ -65,6 +68,9 @@ lock: setup  ## Resolve the newest versions that pyproject.toml allows into the 
 
 bench: setup  ## Throughput and latency of the running platform, beside their floors
 	$(BIN)/python -m tests.benchmarks.stream
+
+bench-capacity: setup  ## What a core, a partition, a replica and a Redis shard carry (WRITE=1 also writes docs/capacity.md's tables)
+	$(BIN)/python -m tests.benchmarks.capacity $(if $(WRITE),--page)
 
 bench-hot-paths: setup  ## What a Kafka transaction and a batch of features cost on their own
 	$(BIN)/python -m tests.benchmarks.hot_paths

@@ -6,12 +6,16 @@ import sys
 import typer
 
 from services.cli.audit import audit
+from services.cli.backup import backup, restore
+from services.cli.dlq import dlq
+from services.cli.doctor import doctor
 from services.cli.drift import drift
 from services.cli.experiments import experiments
 from services.cli.features import features
 from services.cli.keys import keys
 from services.cli.lifecycle import demo, down, up
 from services.cli.lists import lists
+from services.cli.logs import logs
 from services.cli.models import models
 from services.cli.policy import policy
 from services.cli.rebuild import rebuild
@@ -19,6 +23,7 @@ from services.cli.recommend import recommend
 from services.cli.replay import replay
 from services.cli.replay_decision import replay_decision
 from services.cli.score import score
+from services.cli.simulate import simulate
 from services.cli.status import status
 from services.cli.terminal import errors
 from services.cli.topics import topics
@@ -65,10 +70,16 @@ app.command(rich_help_panel=_MACHINE)(demo)
 app.command(rich_help_panel=_MACHINE)(up)
 app.command(rich_help_panel=_MACHINE)(down)
 app.add_typer(keys, name="keys", rich_help_panel=_MACHINE)
+app.command(rich_help_panel=_MACHINE)(backup)
+app.command(rich_help_panel=_MACHINE)(restore)
 app.command(rich_help_panel=_WATCH)(status)
+app.command(rich_help_panel=_WATCH)(logs)
 app.command(rich_help_panel=_WATCH)(topics)
+app.command(rich_help_panel=_WATCH)(doctor)
+app.add_typer(dlq, name="dlq", rich_help_panel=_WATCH)
 app.add_typer(drift, name="drift", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_FEED)(replay)
+app.command(rich_help_panel=_FEED)(simulate)
 app.command(rich_help_panel=_FEED)(train)
 app.add_typer(features, name="features", rich_help_panel=_FEED)
 app.command(rich_help_panel=_FEED)(rebuild)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from services.local.addresses import Addresses
+from services.local.addresses import Addresses, shown_addresses
 from services.local.discovery import discover
 from services.local.errors import PlatformError
 from shared.bus.base import Bus
@@ -51,10 +51,8 @@ def progress_bar() -> Progress:
 def address_table(addresses: Addresses) -> Table:
     """Return every address, one a row."""
     table = plain_table("what", "address")
-    for name, address in (("kafka", addresses.kafka), ("redis", addresses.redis)):
-        table.add_row(name, address or "in memory")
-    for name, url in addresses.services.items():
-        table.add_row(name, url + ("/docs" if name in {"ingest", "scoring"} else "/metrics"))
+    for name, address in shown_addresses(addresses):
+        table.add_row(name, address)
     return table
 
 

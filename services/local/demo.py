@@ -56,7 +56,7 @@ def run_demo(console: Console, home: Path, plan: DemoPlan = DEMO_PLAN) -> int:
     folder = home / "demo"
     try:
         display.phase("1/6 Start: Kafka, Redis and five services")
-        with _fresh(folder), open_platform(folder, plan.settings, say=display.done) as platform:
+        with _fresh(folder), open_platform(folder, plan.settings, say=display.done, watched=True) as platform:
             _Demo(platform, display, plan).run()
     except (DemoError, PlatformError, BusUnavailableError) as error:
         display.fail(f"{escape(str(error))}\n  Logs: {folder / 'logs'}")
@@ -108,6 +108,7 @@ class _Demo:
         """Run every phase; raises DemoError at the first thing that does not happen."""
         display, clock = self._display, self._clock
         self._platform.start(display.done)
+        display.addresses(self._platform.addresses)
         with closing(Watch(self._platform.bus(), self._ledger, clock)) as watch:
             display.phase("2/6 History: simulated payments, late labels and shoppers, through ingest")
             self._feed_history(watch)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from services.local.addresses import Addresses, shown_addresses
 from services.local.demo_rows import LiveRow, ShopRow, Summary, milliseconds, ratio
 
 _ROWS_SHOWN = 12
@@ -54,6 +55,11 @@ class DemoDisplay:
     def phase(self, title: str) -> None:
         """Begin a phase."""
         self._console.print(f"\n[bold cyan]{title}[/]")
+
+    def addresses(self, addresses: Addresses) -> None:
+        """Print where everything answers while the demo runs."""
+        for name, address in shown_addresses(addresses):
+            self.say(f"[dim]{name:<12}{address}[/]")
 
     def say(self, text: str) -> None:
         """Print a line; above the live table where there is one."""

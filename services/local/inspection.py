@@ -1,44 +1,51 @@
-"""What a running platform says about itself: readiness, lag, models, topics, dead letters."""
+"""What the processes of a platform say about themselves over HTTP, and what each topic holds."""
 
-import contextlib
-from collections import Counter, deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import httpx
 
-from services.local.addresses import SERVICES, Addresses
 from services.local.discovery import url_variable
 from services.local.processes import http_problem
-from shared.bus.base import Bus, Record, Tail
-from shared.contracts import codec
-from shared.contracts.events import DeadLetter
-from shared.contracts.topics import TOPICS, Topic, dead_letter_names
+from services.local.replicas import service_of
+from shared.bus.base import Bus
+from shared.contracts.topics import TOPICS, Topic
 from shared.runtime.metrics.exposition import parse_exposition
 
-_WAIT_SECONDS = 0.2
 _HTTP_SECONDS_MAX = 5.0
 # A group that never commits lags behind by all there is.
 _COUNTING_GROUP = "headrace-cli-inspection"
 
 
-class LoopLag(NamedTuple):
-    """How far one consumer group is behind, as the service itself sees it."""
+class Scrape:
+    """What one process had on /metrics at one moment."""
 
-    group: str
-    records: int
+    def __init__(self, text: str = "") -> None:
+        """Read Prometheus' text format."""
+        self._by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
+        for sample in parse_exposition(text):
+            self._by_name.setdefault(sample.name, []).append((sample.labels, sample.value))
+
+    def each(self, name: str) -> Iterator[tuple[dict[str, str], float]]:
+        """Yield labels and value of every sample of that name."""
+        return iter(self._by_name.get(name, ()))
+
+    def total(self, name: str, **labels: str) -> float | None:
+        """Return the sum over the samples that have these labels; None where there are none."""
+        found = [value for own, value in self.each(name) if labels.items() <= own.items()]
+        return sum(found) if found else None
 
 
-@dataclass(frozen=True)
-class ServiceStatus:
-    """One service; `problem` is None when it is ready."""
+class Process(NamedTuple):
+    """One process of a service; problem: what keeps it from being ready, or None."""
 
     name: str
+    service: str
     base_url: str
     problem: str | None
-    lags: tuple[LoopLag, ...] = ()
-    model_versions: tuple[tuple[str, int], ...] = ()
+    scrape: Scrape
 
 
 class TopicSize(NamedTuple):
@@ -49,23 +56,13 @@ class TopicSize(NamedTuple):
     records: int | None
 
 
-def service_statuses(addresses: Addresses) -> list[ServiceStatus]:
-    """Ask every service how it is; one whose address is not known is not ready."""
-    return [
-        _service_status(name, addresses.services[name])
-        if name in addresses.services
-        else ServiceStatus(name, "", f"its address is not known: set {url_variable(name)}")
-        for name in SERVICES
-    ]
+def inspect_processes(urls: Mapping[str, str | None]) -> list[Process]:
+    """Ask every process how it is, all at once; one whose address is not known, or that does not answer, is not ready.
 
-
-def dead_letter_counts(bus: Bus) -> dict[str, int]:
-    """Return how many dead letters each dead-letter topic holds, those without any included."""
-    counts: Counter[str] = Counter(dict.fromkeys(dead_letter_names(), 0))
-    with contextlib.closing(bus.tail(list(counts), start="oldest")) as tail:
-        for records in _to_the_end(tail):
-            counts.update(record.topic for record in records)
-    return dict(counts)
+    urls: as discovery.process_urls returns them.
+    """
+    with httpx.Client(timeout=_HTTP_SECONDS_MAX) as client, ThreadPoolExecutor(max_workers=len(urls)) as pool:
+        return list(pool.map(partial(_process, client), urls.keys(), urls.values()))
 
 
 def topic_sizes(bus: Bus) -> list[TopicSize]:
@@ -81,37 +78,13 @@ def topic_sizes(bus: Bus) -> list[TopicSize]:
     ]
 
 
-def newest_dead_letters(bus: Bus, topic: Topic, *, count_max: int) -> list[DeadLetter]:
-    """Return the newest rejected records of `topic`, oldest first."""
-    newest: deque[DeadLetter] = deque(maxlen=count_max)
-    with contextlib.closing(bus.tail([topic.dead_letter_name], start="oldest")) as tail:
-        for records in _to_the_end(tail):
-            newest.extend(codec.decode(DeadLetter, record.value) for record in records if record.value is not None)
-    return list(newest)
-
-
-def _to_the_end(tail: Tail) -> Iterator[list[Record]]:
-    while not tail.caught_up():
-        yield tail.poll(wait_seconds=_WAIT_SECONDS)
-
-
-def _service_status(name: str, base_url: str) -> ServiceStatus:
-    problem = http_problem(base_url)
+def _process(client: httpx.Client, name: str, base_url: str | None) -> Process:
+    service = service_of(name)
+    if base_url is None:
+        return Process(name, service, "", f"its address is not known: set {url_variable(service)}", Scrape())
+    problem = http_problem(base_url, get=client.get)
     try:
-        answer = httpx.get(f"{base_url}/metrics", timeout=_HTTP_SECONDS_MAX)
-    except httpx.HTTPError:
-        return ServiceStatus(name, base_url, problem)  # said by the readiness probe already
-    samples = parse_exposition(answer.text)
-    return ServiceStatus(
-        name,
-        base_url,
-        problem,
-        lags=tuple(
-            LoopLag(f"headrace-{sample.labels['service']}-{sample.labels['loop']}", int(sample.value))
-            for sample in samples
-            if sample.name == "headrace_loop_lag_records" and sample.labels["service"] == name
-        ),
-        model_versions=tuple(
-            (sample.labels["model"], int(sample.value)) for sample in samples if sample.name == "headrace_model_version"
-        ),
-    )
+        answer = client.get(f"{base_url}/metrics").raise_for_status()
+        return Process(name, service, base_url, problem, Scrape(answer.text))
+    except (httpx.HTTPError, ValueError) as error:
+        return Process(name, service, base_url, problem or f"{base_url}/metrics cannot be read: {error}", Scrape())

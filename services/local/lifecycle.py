@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from services.local.identity import identify, stop_all
 from services.local.opening import open_platform
 from services.local.platform import LocalPlatform, Platform
 from services.local.processes import STOP_SECONDS_MAX
+from services.local.replicas import replicas_of
 from services.local.state import PlatformState, ProcessEntry, forget_state, read_state, write_state
 from services.local.supervisor import Say, uninterrupted
 
@@ -27,22 +28,30 @@ class Down(NamedTuple):
     ended_before: list[str]
 
 
-def bring_up(home: Path, say: Say, show: Callable[[Addresses], None]) -> None:
+def bring_up(
+    home: Path, say: Say, show: Callable[[Addresses], None], *, replicas: Mapping[str, int] | None = None
+) -> None:
     """Start a platform that stays in `home`, or find the one that runs there, and `show` its addresses.
 
+    replicas: by service, how many processes of it; 1 where none is given.
     Where there is no broker the platform is this process: it then runs until told to stop.
 
     Raises:
-        PlatformError: something could not be started, or has ended; nothing is left running then.
+        PlatformError: something could not be started, or has ended, and nothing is left running then; or the platform
+            runs already, with other replicas.
     """
     with _only_one(home):
         running = running_platform(home)
         if running is not None:
+            _check_same(running, replicas or {})
             say("the platform is up already")
             show(running.addresses)
             return
         _stop_leftovers(home, say)
-        with open_platform(home, say=say, preferred_ports=PREFERRED_PORTS, detached=True) as platform:
+        opened = open_platform(
+            home, say=say, replicas=replicas, preferred_ports=PREFERRED_PORTS, watched=True, detached=True
+        )
+        with opened as platform:
             platform.start(say)
             show(platform.addresses)
             if not isinstance(platform, Platform):
@@ -74,6 +83,13 @@ def running_platform(home: Path) -> PlatformState | None:
     state = read_state(home)
     complete = state is not None and state.processes and all(entry.alive() for entry in state.processes)
     return state if complete else None
+
+
+def _check_same(running: PlatformState, replicas: Mapping[str, int]) -> None:
+    for service, count in replicas.items():
+        found = len(replicas_of(service, running.addresses.services))
+        if found != count:
+            raise PlatformError(f"the platform is up with {found} of {service}, not {count}: run `headrace down` first")
 
 
 def _stop_leftovers(home: Path, say: Say) -> None:

@@ -6,16 +6,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
+
+import msgspec
 
 from services.local.addresses import KAFKA_VARIABLE, REDIS_VARIABLE, SERVICES, Addresses
-from services.local.broker_jars import find_java, resolve_broker
 from services.local.errors import PlatformError
 from services.local.identity import ProcessIdentity
-from services.local.kafka import KafkaServer
 from services.local.ports import LOOPBACK, choose_ports
 from services.local.processes import STATE_CHECK, SupervisedProcess, http_problem
-from services.local.redis import RedisServer, find_redis
+from services.local.prometheus import PrometheusServer, find_prometheus
+from services.local.replicas import (
+    check_replicas,
+    instance_name,
+    process_name,
+    process_names,
+    replicas_of,
+    service_of,
+)
+from services.local.servers import PORT_NAMES, Programs, find_programs, log_path, make_servers
 from services.local.state import PlatformState, ProcessEntry, forget_state, write_state
 from services.local.supervisor import Say, Supervisor, stop_signals_raise, uninterrupted
 from shared.bus.base import Bus, BusUnavailableError
@@ -63,27 +72,21 @@ class LocalPlatform(Protocol):
     ) -> None: ...
 
 
-class _Programs(NamedTuple):
-    """What to run as a broker and as a store; None where the environment names others."""
-
-    java: Path | None
-    jars: Path | None
-    redis: Path | None
-
-
 class Platform:
     """Every service and server as a process.
 
     Kafka and Redis are started too, unless the environment names others (KAFKA_BOOTSTRAP_SERVERS, REDIS_URL).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the home can be left out
         self,
         home: Path,
         settings: Mapping[str, str] | None = None,
         services: Sequence[str] = SERVICES,
         *,
+        replicas: Mapping[str, int] | None = None,
         preferred_ports: Mapping[str, int] | None = None,
+        watched: bool = False,
         detached: bool = False,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
@@ -91,13 +94,20 @@ class Platform:
 
         home: folder of data, models, archive and logs.
         settings: environment variables for every service, on top of `environment`.
-        preferred_ports: by service, "kafka" or "redis"; where one is taken or none is given, a free one is used.
+        replicas: by service, how many processes of it; 1 where none is given. The second of features is "features-2".
+        preferred_ports: by process, "kafka" or "redis"; where one is taken or none is given, a free one is used.
+        watched: Prometheus is started too, where it is on the PATH.
         detached: everything runs on after this process, is written to the state file, and Redis keeps its data.
+
+        Raises:
+            PlatformError: there cannot be so many processes of a service.
         """
         self.home = home.resolve()
         self._environment = {**environment, **(settings or {})}
-        self._services = tuple(services)
+        check_replicas(replicas or {}, services, partitions=self._partitions())
+        self._names = process_names(services, replicas or {})
         self._preferred_ports = dict(preferred_ports or {})
+        self._prometheus = find_prometheus() if watched else None
         self._detached = detached
         self._supervisor = Supervisor(outlive=detached, on_start=self._record if detached else None)
         self._servers: dict[str, SupervisedProcess] = {}
@@ -105,13 +115,11 @@ class Platform:
         self._state: PlatformState | None = None
         self._exit = contextlib.ExitStack()
         self._bus: KafkaBus | None = None
-        self._programs: _Programs | None = None
+        self._programs: Programs | None = None
 
     @property
     def addresses(self) -> Addresses:
-        if self._state is None:
-            raise PlatformError("the platform has no addresses before it is started")
-        return self._state.addresses
+        return self._known_state().addresses
 
     def prepare(self, say: Say) -> None:
         """Find the servers that this platform has to bring along, resolving the broker where it is not there yet.
@@ -119,22 +127,22 @@ class Platform:
         Raises:
             ServerUnavailableError: this machine has none and cannot get one.
         """
-        own_kafka = not self._environment.get(KAFKA_VARIABLE)
-        own_redis = not self._environment.get(REDIS_VARIABLE)
-        self._programs = _Programs(
-            java=find_java() if own_kafka else None,
-            jars=resolve_broker(say) if own_kafka else None,
-            redis=find_redis() if own_redis else None,
-        )
+        self._programs = find_programs(self._environment, say)
 
     def start(self, say: Say) -> None:
-        if self._programs is None:
-            self.prepare(say)
-        names = ("kafka", "kafka controller", "redis", *self._services)
+        programs = self._programs or find_programs(self._environment, say)
+        names = (*PORT_NAMES, "prometheus", *self._names)
         ports = dict(zip(names, choose_ports([self._preferred_ports.get(name) for name in names]), strict=True))
-        addresses = self._make_servers(ports)
-        self._state = PlatformState(addresses=addresses)
-        self._processes = {name: self._make_service(name, ports[name], addresses) for name in self._services}
+        servers = make_servers(programs, self.home, self._environment, ports=ports, append_only=self._detached)
+        urls = {name: f"http://{LOOPBACK}:{ports[name]}" for name in self._names}
+        self._servers = servers.processes
+        watcher = self._make_prometheus(ports["prometheus"], urls)
+        self._state = PlatformState(
+            addresses=Addresses(
+                kafka=servers.kafka, redis=servers.redis, services=urls, prometheus=watcher.url if watcher else None
+            )
+        )
+        self._processes = {name: self._make_service(name) for name in self._names}
         for process in self._servers.values():
             self._supervisor.start(process)
         self.wait_ready(*self._servers.values(), say=say)
@@ -142,13 +150,46 @@ class Platform:
         for process in self._processes.values():
             self._supervisor.start(process)
         self.wait_ready(*self._processes.values(), say=say)
+        if watcher is not None:
+            self._servers[watcher.name] = watcher
+            self._supervisor.start(watcher)
+            self.wait_ready(watcher, say=say)
+
+    def add_replica(self, service: str, say: Say = lambda _: None) -> SupervisedProcess:
+        """Start one more process of a service and return it when it has its share of the work.
+
+        Raises:
+            PlatformError: the service runs as one process only, or the process could not be started.
+        """
+        count = len(replicas_of(service, self._processes)) + 1
+        check_replicas({service: count}, {service_of(name) for name in self._processes}, partitions=self._partitions())
+        name = process_name(service, count)
+        (port,) = choose_ports([self._preferred_ports.get(name)])
+        self._set_urls({**self.addresses.services, name: f"http://{LOOPBACK}:{port}"})
+        self._processes[name] = self._make_service(name)
+        self._supervisor.start(self._processes[name])
+        self.wait_ready(self._processes[name], say=say)
+        return self._processes[name]
+
+    def remove_replica(self, service: str, say: Say = lambda _: None) -> None:
+        """Stop the process of a service that was added last, in order; what it had in hand goes to the others.
+
+        Raises:
+            PlatformError: it is the only one; `stop` stops that.
+        """
+        running = replicas_of(service, self._processes)
+        if len(running) < 2:
+            raise PlatformError(f"{service} has no replica to remove")
+        name = running[-1]
+        self._supervisor.stop([self._processes.pop(name)], say=say)
+        self._set_urls({process: url for process, url in self.addresses.services.items() if process != name})
 
     def wait_ready(self, *processes: SupervisedProcess, say: Say = lambda _: None) -> None:
         """Wait until `processes` are ready, as after killing and starting one again; raises ProcessFailedError."""
         self._supervisor.wait_ready(processes, seconds_max=_READY_SECONDS_MAX, say=say)
 
     def service(self, name: str) -> SupervisedProcess:
-        """Return the process of a service this platform started."""
+        """Return a process of a service by its name, as in "features" or "features-2"."""
         return self._processes[name]
 
     def server(self, name: str) -> SupervisedProcess:
@@ -157,9 +198,7 @@ class Platform:
 
     def bus(self) -> Bus:
         if self._bus is None:
-            partitions = ServiceSettings.model_fields["headrace_topic_partitions"].default
-            partitions = int(self._environment.get("HEADRACE_TOPIC_PARTITIONS", partitions))
-            self._bus = KafkaBus(str(self.addresses.kafka), partitions=partitions)
+            self._bus = KafkaBus(str(self.addresses.kafka), partitions=self._partitions())
         return self._bus
 
     def failures(self) -> list[str]:
@@ -193,53 +232,37 @@ class Platform:
             self._bus.close()
             self._bus = None
 
-    def _make_servers(self, ports: Mapping[str, int]) -> Addresses:
-        programs = self._programs or _Programs(None, None, None)
-        kafka_address = self._environment.get(KAFKA_VARIABLE)
-        redis_address = self._environment.get(REDIS_VARIABLE)
-        if programs.java and programs.jars:
-            kafka = KafkaServer(
-                self.home / "kafka",
-                java=programs.java,
-                jars=programs.jars,
-                port=ports["kafka"],
-                controller_port=ports["kafka controller"],
-                log_path=self._log_path("kafka"),
-                environment=self._environment,
-            )
-            kafka_address = kafka.bootstrap_servers
-            self._servers["kafka"] = kafka
-        if programs.redis:
-            redis = RedisServer(
-                self.home / "redis",
-                binary=programs.redis,
-                port=ports["redis"],
-                log_path=self._log_path("redis"),
-                append_only=self._detached,
-                environment=self._environment,
-            )
-            redis_address = redis.url
-            self._servers["redis"] = redis
-        urls = {name: f"http://{LOOPBACK}:{ports[name]}" for name in self._services}
-        return Addresses(kafka=kafka_address, redis=redis_address, services=urls)
+    def _make_prometheus(self, port: int, urls: Mapping[str, str]) -> PrometheusServer | None:
+        if self._prometheus is None:
+            return None
+        log = log_path(self.home, "prometheus")
+        return PrometheusServer(
+            self.home / "prometheus", binary=self._prometheus, port=port, services=urls, log_path=log
+        )
 
-    def _make_service(self, name: str, port: int, addresses: Addresses) -> SupervisedProcess:
+    def _make_service(self, name: str) -> SupervisedProcess:
+        addresses = self.addresses
         base_url = addresses.services[name]
         return SupervisedProcess(
             name,
-            [sys.executable, "-m", f"services.{name}"],
-            log_path=self._log_path(name),
+            [sys.executable, "-m", f"services.{service_of(name)}"],
+            log_path=log_path(self.home, name),
             environment={
                 **self._environment,
                 KAFKA_VARIABLE: str(addresses.kafka),
                 REDIS_VARIABLE: str(addresses.redis),
                 "HEADRACE_HOME": str(self.home),
+                "HEADRACE_INSTANCE": instance_name(name, self._environment),
                 "HEADRACE_HTTP_HOST": LOOPBACK,
-                "HEADRACE_HTTP_PORT": str(port),
+                "HEADRACE_HTTP_PORT": base_url.rpartition(":")[2],
             },
             problem=lambda: http_problem(base_url, excused={STATE_CHECK}),
             warning=lambda: http_problem(base_url),
         )
+
+    def _partitions(self) -> int:
+        default = ServiceSettings.model_fields["headrace_topic_partitions"].default
+        return int(self._environment.get("HEADRACE_TOPIC_PARTITIONS", default))
 
     def _create_topics(self) -> None:
         """Once, here, rather than five services racing for it; also tells whether a foreign broker answers."""
@@ -248,14 +271,26 @@ class Platform:
         except BusUnavailableError as error:
             raise PlatformError(f"Kafka at {self.addresses.kafka} cannot be used: {error}") from error
 
-    def _log_path(self, name: str) -> Path:
-        return self.home / "logs" / f"{name}.log"
+    def _set_urls(self, urls: dict[str, str]) -> None:
+        """Take note of which processes there are now, and where they answer."""
+        known = self._known_state()
+        kept = [entry for entry in known.processes if entry.server or entry.name in urls]
+        self._keep(PlatformState(addresses=msgspec.structs.replace(known.addresses, services=urls), processes=kept))
 
     def _record(self, name: str, identity: ProcessIdentity) -> None:
         """Keep the state file up to date from the first process on, so that a crash of ours strands none."""
+        known = self._known_state()
+        log = str(log_path(self.home, name))
+        entry = ProcessEntry(name=name, identity=identity, log=log, server=name in self._servers)
+        others = [other for other in known.processes if other.name != name]
+        self._keep(PlatformState(addresses=known.addresses, processes=[*others, entry]))
+
+    def _known_state(self) -> PlatformState:
         if self._state is None:
-            raise AssertionError("a process was started before the platform")
-        entry = ProcessEntry(name=name, identity=identity, log=str(self._log_path(name)), server=name in self._servers)
-        others = [other for other in self._state.processes if other.name != name]
-        self._state = PlatformState(addresses=self._state.addresses, processes=[*others, entry])
-        write_state(self.home, self._state)
+            raise PlatformError("the platform has no addresses before it is started")
+        return self._state
+
+    def _keep(self, state: PlatformState) -> None:
+        self._state = state
+        if self._detached:
+            write_state(self.home, state)

@@ -127,13 +127,15 @@ class SupervisedProcess:
         return f"{self.name} {how}; the end of {self.log_path}:\n{self.log_tail()}"
 
 
-def http_problem(base_url: str, *, excused: Collection[str] = ()) -> str | None:
+def http_problem(
+    base_url: str, *, excused: Collection[str] = (), get: Callable[..., httpx.Response] = httpx.get
+) -> str | None:
     """Ask a service's /health/ready; tell in one line what is missing, or None.
 
-    excused: names of checks; where only these find something there is no problem.
+    excused: names of checks; where only these find something there is no problem. get: of a client, for who asks often.
     """
     try:
-        answer = httpx.get(f"{base_url}/health/ready", timeout=_PROBE_SECONDS_MAX)
+        answer = get(f"{base_url}/health/ready", timeout=_PROBE_SECONDS_MAX)
         problems = answer.json().get("problems", {})
     except (httpx.HTTPError, ValueError) as error:
         return f"{base_url} does not answer: {error}"

@@ -71,7 +71,8 @@ class SimulatedPayment:
 class SimulatorConfig:
     """The world and what goes wrong in it.
 
-    start: midnight of the first day, UTC.
+    start: midnight of day 0, UTC.
+    first_day: the day that the stream begins with; what fell to fraudsters in the days before is theirs on it.
     merchants_compromised_daily, cards_compromised_daily: share of all that fall to fraudsters each day; the defaults
         are the book's 2 of 10,000 and 3 of 5,000.
     bursts_daily: share of all cards that are tested each day once the new pattern is on.
@@ -84,6 +85,7 @@ class SimulatorConfig:
     cards: int = 5_000
     merchants: int = 10_000
     start: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    first_day: int = 0
     merchants_compromised_daily: float = 2 / 10_000
     cards_compromised_daily: float = 3 / 5_000
     bursts_daily: float = 30 / 5_000
@@ -128,7 +130,7 @@ class Simulator:
         self._new_pattern_from = at
 
     def _stream(self) -> Iterator[SimulatedPayment]:
-        for day in itertools.count():
+        for day in itertools.count(self._config.first_day):
             midnight = self._config.start + day * _DAY
             base = self._base(day, midnight)
             tested = self._chance.hit(Stream.BURSTS, day, self._config.cards, self._config.bursts_daily)

@@ -111,7 +111,7 @@ class ClientTransactions:
 
     def commit(self, answers: list[Outgoing], offset: int) -> None:
         self._producer.begin_transaction()
-        for topic, key, value, _ in answers:
+        for topic, key, value, *_ in answers:
             self._producer.send(topic, value, key)
         offsets = {self._place: kafka.OffsetAndMetadata(offset, "", -1)}
         self._producer.send_offsets_to_transaction(offsets, self._group)

@@ -38,7 +38,7 @@ def test_help_shows_every_command_and_where_to_begin(tmp_path: Path) -> None:
         ["rebuild"],
         ["rebuild", "--from", "archive"],
         ["topics", "--create"],
-        ["topics", "--dead-letters", "labels"],
+        ["dlq", "list"],
     ],
 )
 def test_without_a_platform_a_command_says_how_to_get_one_in_one_line(tmp_path: Path, arguments: list[str]) -> None:

@@ -84,7 +84,7 @@ class Scene:
 
     def _delivered(self, records: list[Outgoing]) -> list[Delivery]:
         delivered = []
-        for topic, key, value, _ in records:
+        for topic, key, value, *_ in records:
             event: Event = codec.decode(BY_NAME[topic].event, value)
             produced_ms = int(event.occurred_at.timestamp() * 1000)
             delivered.append(Delivery(Record(topic, 0, self.offset, key, value, produced_ms), event))

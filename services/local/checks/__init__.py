@@ -1,0 +1,1 @@
+"""What `headrace doctor` looks at, each neighbour on its own: facts in, findings out."""
