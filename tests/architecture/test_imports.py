@@ -17,13 +17,14 @@ VENDOR_HOMES = {
     "cel_expr_python": ("services.scoring.policy",),
     "limits": ("shared.access",),
     "river": ("services.drift",),
+    "opentelemetry": ("shared.runtime.tracing",),
 }
 MAY_IMPORT = {
     "contracts": {"contracts"},
     "features": {"contracts", "features"},
     "models": {"contracts", "features", "models"},
     "recommendation": {"contracts", "features", "recommendation"},
-    "bus": {"contracts", "bus"},
+    "bus": {"contracts", "bus", "runtime"},
     "store": {"store", "runtime"},
 }
 ADAPTERS = {"shared.bus.kafka", "shared.bus.memory", "shared.store.redis", "shared.store.memory"}

@@ -8,7 +8,7 @@ PACKAGES = {
     "prometheus": "apt install prometheus",
     "promtool": "apt install prometheus",
     "amtool": "apt install prometheus-alertmanager",
-    "kustomize": "go install sigs.k8s.io/kustomize/kustomize/v5@latest",
+    "kustomize": "go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1",
 }
 """How to get each of them."""
 REASON = "needs "

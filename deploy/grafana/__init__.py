@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code; `dashboards/*.json` is written from here."""
