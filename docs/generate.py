@@ -1,22 +1,28 @@
-"""Write what is derived from the code: JSON Schemas, the picture in the README, the tables in docs/.
+"""Write what is derived from the code: schemas, the README's picture, tables in docs/, .env.example, dashboards.
 
-python docs/generate.py           writes
-python docs/generate.py --check   exits 1 and names what is stale
+python -m docs.generate           writes
+python -m docs.generate --check   exits 1 and names what is stale
 """
 
 import importlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+import yaml
 
+from deploy.grafana.generated import files as dashboard_files
+from services.local.discovery import url_variable
 from shared.contracts.events import DeadLetter, Event
 from shared.contracts.topics import DEAD_LETTER_SUFFIX, TOPICS, Topic
 from shared.runtime import metrics
+from shared.runtime.metrics.bounds import bounded
 from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings_described import DescribedSetting, described
 
 ROOT = Path(__file__).parent.parent
 SERVICES = ("ingest", "features", "scoring", "training", "drift")
@@ -44,7 +50,10 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield from _filled(ROOT / "README.md", blocks)
     yield from _filled(ROOT / "docs" / "architecture.md", blocks)
     yield ROOT / "docs" / "settings.md", settings_page()
+    yield ROOT / ".env.example", environment_example()
     yield ROOT / "docs" / "metrics.md", metrics_page()
+    yield ROOT / "deploy/kubernetes/components/prometheus-operator/prometheus-rule.yaml", prometheus_rule()
+    yield from dashboard_files()
 
 
 def schema_path(topic_name: str) -> Path:
@@ -89,9 +98,7 @@ def topic_table() -> str:
     """Return the topic table as Markdown."""
     rows = ["| topic | event | key | written by | read by | kept |", "| --- | --- | --- | --- | --- | --- |"]
     rows += [_topic_row(topic) for topic in TOPICS]
-    rows.append(
-        "| `<topic>.dlq` | `DeadLetter` | as the source | who rejected it | `headrace topics` | as the source |"
-    )
+    rows.append("| `<topic>.dlq` | `DeadLetter` | as the source | who rejected it | `headrace dlq` | as the source |")
     return "\n".join([*rows, ""])
 
 
@@ -103,22 +110,71 @@ def _topic_row(topic: Topic) -> str:
 
 def settings_page() -> str:
     """Return docs/settings.md."""
-    lines = ["# Settings", "", "Read from the environment, checked at start.", "", "## Every service", ""]
-    lines += _settings_table(ServiceSettings, leaving_out=())
-    for service in SERVICES:
-        module = importlib.import_module(f"services.{service}.settings")
-        own = getattr(module, f"{service.capitalize()}Settings")
-        lines += ["", f"## {service}", "", *_settings_table(own, leaving_out=tuple(ServiceSettings.model_fields))]
+    lines = [
+        "# Settings",
+        "",
+        "Read from the environment, checked at start: a service that is given a wrong value names the variable and",
+        "ends with status 2; of a `HEADRACE_` variable that nothing reads, it warns in its log. The same as a file to",
+        "fill in: [.env.example](../.env.example).",
+    ]
+    for title, about in all_settings():
+        lines += ["", f"## {title}", "", *_settings_table(about)]
+    lines += ["", "## The command line", "", "| variable | meaning |", "| --- | --- |"]
+    lines += [f"| `{variable}` | {meaning} |" for variable, meaning in command_line_variables()]
     return "\n".join([*lines, ""])
 
 
-def _settings_table(settings: type[ServiceSettings], *, leaving_out: tuple[str, ...]) -> Iterator[str]:
-    yield "| variable | default | meaning |"
-    yield "| --- | --- | --- |"
-    for name, field in settings.model_fields.items():
-        if name not in leaving_out:
-            default = "" if field.default_factory else f"`{field.default}`"
-            yield f"| `{name.upper()}` | {default} | {field.description} |"
+def all_settings() -> Iterator[tuple[str, list[DescribedSetting]]]:
+    """Yield the settings of every service, then what each adds."""
+    yield "Every service", described(ServiceSettings)
+    for service in SERVICES:
+        module = importlib.import_module(f"services.{service}.settings")
+        yield service, described(getattr(module, f"{service.capitalize()}Settings"))
+
+
+def command_line_variables() -> Iterator[tuple[str, str]]:
+    """Yield what `headrace` reads beside the settings."""
+    for service in SERVICES:
+        yield url_variable(service), f"Where {service} answers; several replicas are comma separated."
+    yield "HEADRACE_API_KEY", "Key that commands call the services with, where there are keys."
+    yield "HEADRACE_PROMETHEUS_URL", "Prometheus that `headrace status` asks which alerts fire."
+
+
+def _settings_table(about: Iterable[DescribedSetting]) -> Iterator[str]:
+    yield "| variable | type | allowed | default | meaning |"
+    yield "| --- | --- | --- | --- | --- |"
+    for variable, kind, allowed, default, meaning in about:
+        told = "" if default is None else f"`{default}`"
+        shown = allowed.replace("|", "\\|")
+        yield f"| `{variable}` | {kind} | {shown} | {told} | {meaning} |"
+
+
+def environment_example() -> str:
+    """Return .env.example: every setting, commented out at its default."""
+    lines = ["# Every setting with its default, from the code; docs/settings.md says the same as a page."]
+    for title, about in all_settings():
+        lines += ["", f"# --- {title} ---"]
+        for variable, kind, allowed, default, meaning in about:
+            bounds = f"{kind}, {allowed}" if allowed else kind
+            lines += ["", *textwrap.wrap(f"{meaning} ({bounds})", 118, initial_indent="# ", subsequent_indent="# ")]
+            lines.append(f"#{variable}={default or ''}")
+    lines += ["", "# --- The command line ---"]
+    for variable, meaning in command_line_variables():
+        lines += ["", f"# {meaning}", f"#{variable}="]
+    return "\n".join([*lines, ""])
+
+
+def prometheus_rule() -> str:
+    """Return the rules of deploy/prometheus as the resource that the Prometheus Operator takes."""
+    rules = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))]
+    resource = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "headrace"},
+        "spec": {"groups": [group for file in rules for group in file["groups"]]},
+    }
+    made = "# Made from deploy/prometheus/rules by `make generate`.\n"
+    return made + yaml.safe_dump(resource, sort_keys=False, width=120)
 
 
 def metrics_page() -> str:
@@ -126,14 +182,20 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "Every service serves its share on `/metrics`.",
+        "Every process serves its own numbers on `/metrics`, at a port that no other process has; Prometheus tells",
+        "them apart by `instance`. Counters, histograms and numbers of records that wait are summed over a service's",
+        "processes; of ages, versions and shares the largest or the smallest is taken. A process that a service",
+        "starts serves none: what a file's job decided is counted when it ends, as path batch, by the service; what",
+        "searches for a model counts nothing. Beside these stand `process_*`: CPU, memory, file descriptors. What can",
+        "be told beforehand stands at 0 from the start. Every label is bounded, as its row tells.",
         "",
-        "| metric | kind | labels | meaning |",
+        "| metric | kind | labels and their values | meaning |",
         "| --- | --- | --- | --- |",
     ]
-    for name, kind, labels, meaning in metrics.described():
-        named = ", ".join(f"`{label}`" for label in labels) or "none"
-        lines.append(f"| `{name}` | {kind} | {named} | {meaning} |")
+    lines += [
+        f"| `{metric.name}` | {metric.kind} | {bounded(metric) or 'none'} | {metric.meaning} |"
+        for metric in metrics.described()
+    ]
     return "\n".join([*lines, ""])
 
 
