@@ -4,10 +4,10 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, get_args
 
 from services.drift.decision import AlarmPolicy, Facts, Found
-from services.drift.retrainings import Ended, Retrainings
+from services.drift.retrainings import Ended, Retrainings, State
 from services.drift.settings import DriftSettings
 from services.drift.shown.status import ALARMS_KEPT
 from services.drift.signals import Signal
@@ -104,10 +104,14 @@ class Responder:
 
     def respond(self, watched: Watched, delivery: Delivery, now: datetime) -> list[Outgoing]:
         """Return what is to be told now that `delivery` was taken in; now: wall time."""
+        told = self._response(watched, delivery, now)
+        self._publish(watched, now)
+        return told
+
+    def _response(self, watched: Watched, delivery: Delivery, now: datetime) -> list[Outgoing]:
         overdue = self._retrainings.overdue(now)
         if overdue is not None:
             self._settle(overdue, watched)
-        self._publish(watched)
         found = watched.found()
         response = self._policy.respond(found, self._facts(watched, found), now)
         self.waits_for = response.waits_for
@@ -139,9 +143,12 @@ class Responder:
         if ended.ending == "needless" and watched is not None:
             watched.begin_again(ended.families)
 
-    def _publish(self, watched: Watched) -> None:
+    def _publish(self, watched: Watched, now: datetime) -> None:
         metrics.DRIFT_BUDGET_RETRAININGS.labels(self.model_name).set(self._budget)
         metrics.DRIFT_NEEDLESS_RETRAININGS.labels(self.model_name).set(self.needless_retrainings(watched.newest))
+        current = self._retrainings.state(now)
+        for state in get_args(State):
+            metrics.RETRAINING_STATE.labels(self.model_name, state).set(state == current)
 
     def _new_policy(self) -> AlarmPolicy:
         return AlarmPolicy(

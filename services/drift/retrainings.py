@@ -14,7 +14,12 @@ Ending = Literal["needed", "needless", "failed", "rolled_back"]
 """needed: it led to a promotion. needless: what it trained was refused as not better. failed: it trained nothing, was
 not answered, or its model was withdrawn before it decided. rolled_back: what was promoted before was taken back."""
 
-TRAINING_ACTORS = frozenset({"training", "training-rate-limit", "rollout"})
+State = Literal["watching", "asked", "shadow", "canary", "watched", "cooling_down"]
+"""asked: training has the request, or is at it. shadow, canary: a new version is tried. watched: it decides, and the
+one before scores beside it. cooling_down: all is decided, and nothing is asked for yet. watching: none of these."""
+
+_ROLLOUT = "rollout"
+TRAINING_ACTORS = frozenset({"training", "training-rate-limit", _ROLLOUT})
 """Who answers a request on `models`, and takes its model through the stages."""
 _ENDED_MAX = 1_000
 _DOUBLINGS_MAX = 6
@@ -92,6 +97,21 @@ class Retrainings:
         if self._asked.version:
             return f"version {self._asked.version} was trained, and its fate is not told yet"
         return f"one was asked for at {self._asked.asked_at:%Y-%m-%d %H:%M:%S}Z, and training has not answered yet"
+
+    def state(self, now: datetime) -> State:
+        """Return where the way from a finding to a new version in force stands; now: wall time.
+
+        Drift tells it, as it alone knows what was asked and when it may ask again; the rest stands on `models`.
+        """
+        tried = self._rolled_out()
+        canary = self._standing.canary
+        if tried:
+            return "canary" if canary is not None and canary.model_version in tried else "shadow"
+        if self._asked is not None:
+            return "asked"
+        if any(role.actor == _ROLLOUT for role in self._standing.challengers):
+            return "watched"
+        return "cooling_down" if self.asks_from is not None and now < self.asks_from else "watching"
 
     def ask(self, request: RetrainingRequest, families: tuple[str, ...], now: datetime) -> None:
         """Remember that `request` is made; now: wall time."""

@@ -83,7 +83,7 @@ class FeaturesHandler:
             source = Source(max(0.0, now_ms - record.produced_ms) / 1000, lag, is_complete)
             event = served(self._feature_set, payment, vectors, at, source, age_max=self._age_max)
             key = payment.card_id.encode()
-            outgoing.append(Outgoing(FEATURES.name, key, codec.encode(event), record.produced_ms))
+            outgoing.append(Outgoing(FEATURES.name, key, codec.encode(event), record.produced_ms, record.headers))
         return outgoing
 
 

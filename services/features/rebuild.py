@@ -105,9 +105,12 @@ def _set_aside(bus: Bus, topics: Sequence[Topic]) -> set[Place]:
     places: set[Place] = set()
     with contextlib.closing(bus.tail(names, start="oldest")) as tail:
         while not tail.caught_up():
-            records = tail.poll(wait_seconds=_WAIT_SECONDS)
-            letters = [codec.decode(DeadLetter, record.value or b"") for record in records]
-            places |= {(at.topic, at.partition, at.offset) for at in letters if at.service == _SERVICE}
+            for record in tail.poll(wait_seconds=_WAIT_SECONDS):
+                # Whoever may write to the topic may have written something else: it sets nothing aside.
+                with contextlib.suppress(BadRecordError):
+                    letter = codec.decode(DeadLetter, record.value or b"")
+                    if letter.service == _SERVICE:
+                        places.add((letter.topic, letter.partition, letter.offset))
     return places
 
 

@@ -13,12 +13,13 @@ from shared.intake.outbox import Outbox
 from shared.runtime.clock import Clock
 from shared.runtime.clock_skew import FutureBound
 from shared.runtime.service import Service
+from shared.runtime.tracing.opening import tracing_for
 from shared.store.base import Store
 
 
 def build(settings: IngestSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return ingest, wired and not yet started."""
-    topics = TopicCreation(bus)
+    topics, tracing = TopicCreation(bus), tracing_for("ingest", settings)
     outbox = Outbox(
         bus,
         clock,
@@ -32,6 +33,7 @@ def build(settings: IngestSettings, bus: Bus, store: Store, clock: Clock) -> Ser
         future=FutureBound(clock, settings.future_max),
         waiting_for=topics.problem,
         batch_events_max=settings.headrace_ingest_batch_events_max,
+        tracing=tracing,
     )
     gate = gate_for(settings, clock)
     app = ingest_api(
@@ -47,4 +49,5 @@ def build(settings: IngestSettings, bus: Bus, store: Store, clock: Clock) -> Ser
         checks={"kafka": lambda: None if bus.reachable() else "Kafka does not answer"},
         closers=(outbox.close, bus.close, store.close),
         gate=gate,
+        tracing=tracing,
     )

@@ -10,7 +10,7 @@ from msgspec import Struct
 from services.ingest.intake import Intake
 from services.ingest.openapi import SCHEMAS, batch_operation, delete_operation, one_operation, put_operation
 from shared.access.gate import Gate, caller_of
-from shared.intake.http import DescribedApi, body_of, json_answer, trace_id_of
+from shared.intake.http import DescribedApi, body_of, json_answer, sent_trace_id, trace_id_of
 from shared.intake.posted import POSTED, PUT, Posted
 from shared.intake.problems import MalformedError
 
@@ -51,7 +51,7 @@ def _one_endpoint(intake: Intake, posted: Posted, bytes_max: int) -> Endpoint:
     async def take_one(request: Request) -> Response:
         body = await body_of(request, bytes_max)
         accepted = await intake.take_one(
-            posted, body, trace_id=trace_id_of(request), idempotency_key=_idempotency_key(request)
+            posted, body, trace_id=trace_id_of(request.scope), idempotency_key=_idempotency_key(request)
         )
         return json_answer(accepted, HTTPStatus.ACCEPTED)
 
@@ -62,7 +62,9 @@ def _batch_endpoint(intake: Intake, gate: Gate, posted: Posted, bytes_max: int) 
     async def take_many(request: Request) -> Response:
         body = await body_of(request, bytes_max)
         gate.admit_batch(caller_of(request.scope), _event_count(body))
-        return json_answer(await intake.take_many(posted, body, trace_id=trace_id_of(request)), HTTPStatus.ACCEPTED)
+        return json_answer(
+            await intake.take_many(posted, body, trace_id=sent_trace_id(request.scope)), HTTPStatus.ACCEPTED
+        )
 
     return take_many
 
@@ -71,7 +73,9 @@ def _put_endpoint(intake: Intake, put: Posted, bytes_max: int) -> Endpoint:
     async def put_one(request: Request) -> Response:
         body = await body_of(request, bytes_max)
         entry_id = request.path_params[put.topic.key]
-        return json_answer(await intake.put(put, entry_id, body, trace_id=trace_id_of(request)), HTTPStatus.ACCEPTED)
+        return json_answer(
+            await intake.put(put, entry_id, body, trace_id=trace_id_of(request.scope)), HTTPStatus.ACCEPTED
+        )
 
     return put_one
 
@@ -79,7 +83,7 @@ def _put_endpoint(intake: Intake, put: Posted, bytes_max: int) -> Endpoint:
 def _delete_endpoint(intake: Intake, put: Posted) -> Endpoint:
     async def delete_one(request: Request) -> Response:
         entry_id = request.path_params[put.topic.key]
-        return json_answer(await intake.delete(put, entry_id, trace_id=trace_id_of(request)), HTTPStatus.ACCEPTED)
+        return json_answer(await intake.delete(put, entry_id, trace_id=trace_id_of(request.scope)), HTTPStatus.ACCEPTED)
 
     return delete_one
 

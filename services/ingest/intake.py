@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from services.ingest.answers import Accepted, BatchAnswer, BatchItem
 from services.ingest.handlers import take_batch
 from services.ingest.idempotency import IdempotencyKeys
-from shared.bus.base import Outgoing
 from shared.contracts.topics import Topic
 from shared.intake.outbox import Outbox
 from shared.intake.posted import Posted
@@ -18,6 +18,10 @@ from shared.intake.taking import Taken, deletion, put, take
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.clock_skew import FutureBound
+from shared.runtime.tracing.records import sending
+
+if TYPE_CHECKING:
+    from shared.runtime.tracing.spans import Tracing
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Intake:
 
     future: how far ahead of the clock an event may be dated.
     waiting_for: tells what keeps the log from taking events, or None.
+    tracing: begins a span for each event whose trace is sampled.
     """
 
     outbox: Outbox
@@ -34,6 +39,7 @@ class Intake:
     future: FutureBound
     waiting_for: Callable[[], str | None]
     batch_events_max: int
+    tracing: "Tracing | None" = None
 
     async def take_one(
         self, posted: Posted, body: bytes, *, trace_id: str | None, idempotency_key: str | None
@@ -62,7 +68,7 @@ class Intake:
         """Put the good events of the batch in `body` on the log; raises IntakeError when it fails as a whole."""
         async with self._measured(posted.topic):
             outcomes = take_batch(posted, body, events_max=self.batch_events_max, future=self.future, trace_id=trace_id)
-            good = [outcome.outgoing for outcome in outcomes if isinstance(outcome, Taken)]
+            good = [outcome for outcome in outcomes if isinstance(outcome, Taken)]
             await self._publish(good)
         metrics.INGESTED.labels(posted.topic.name, "accepted").inc(len(good))
         metrics.INGESTED.labels(posted.topic.name, "rejected").inc(len(outcomes) - len(good))
@@ -77,14 +83,19 @@ class Intake:
         return take(posted, body, trace_id=trace_id, choose_id=choose_id, future=self.future)
 
     async def _accepted(self, topic: Topic, taken: Taken) -> Accepted:
-        await self._publish([taken.outgoing])
+        await self._publish([taken])
         metrics.INGESTED.labels(topic.name, "accepted").inc()
         return Accepted(event_id=taken.event_id, trace_id=taken.trace_id)
 
-    async def _publish(self, records: Sequence[Outgoing]) -> None:
+    async def _publish(self, events: Sequence[Taken]) -> None:
         if problem := self.waiting_for():
             raise NotTakenError("bus_unavailable", problem)
-        await self.outbox.acknowledged(records)
+        records = [event.outgoing for event in events]
+        if self.tracing is None:
+            await self.outbox.acknowledged(records)
+            return
+        with sending(records, [event.trace_id for event in events], self.tracing) as traced:
+            await self.outbox.acknowledged(traced)
 
     @asynccontextmanager
     async def _measured(self, topic: Topic) -> AsyncIterator[None]:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from services.scoring.answers import Unclaimed
+from services.scoring.counting import begin_at_zero
 from services.scoring.deployment import Deployment
 from services.scoring.direct import DirectScoring, Limits
 from services.scoring.drain import Drain
@@ -39,7 +41,12 @@ from shared.runtime.clock import Clock
 from shared.runtime.clock_skew import FutureBound
 from shared.runtime.loop import Loop, LoopOptions
 from shared.runtime.service import Service
+from shared.runtime.tracing.opening import tracing_for
+from shared.runtime.tracing.store import stepped
 from shared.store.base import Store
+
+if TYPE_CHECKING:
+    from shared.runtime.tracing.spans import Tracing
 
 SERVICE = "scoring"
 
@@ -59,6 +66,9 @@ class _InForce:
 
 def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Service:
     """Return the service, wired and not started."""
+    begin_at_zero()
+    tracing = tracing_for(SERVICE, settings)
+    store = stepped(store) if tracing else store
     registry = Registry(settings.headrace_home, tracking_uri=settings.mlflow_tracking_uri)
     in_force = _in_force(settings, registry, bus, store, clock)
     scorer = Scorer(
@@ -68,7 +78,7 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
     journal = _journal(settings)
     drain = Drain(journal, bus, store, engine, unclaimed, clock)
     handler = ScoringHandler(scorer, in_force.lists.current, store, unclaimed, clock)
-    loop = _loop(settings, bus, clock, handler, lambda: in_force.problem() or drain.not_settled())
+    loop = _loop(settings, bus, clock, handler, lambda: in_force.problem() or drain.not_settled(), tracing)
     states = store.on_event_loop()
     reader = StateReader(engine, states, in_force.lists.current, clock, age_max=settings.state_age_max)
     direct = DirectScoring(
@@ -97,6 +107,7 @@ def build(settings: ScoringSettings, bus: Bus, store: Store, clock: Clock) -> Se
         checks={"store": lambda: None if store.reachable() else "Redis does not answer"},
         closers=(states.close, bus.close, store.close),
         gate=gate,
+        tracing=tracing,
     )
 
 
@@ -106,6 +117,7 @@ def _loop(
     clock: Clock,
     handler: ScoringHandler,
     wait_until: Callable[[], str | None],
+    tracing: "Tracing | None",
 ) -> Loop:
     return Loop(
         service=SERVICE,
@@ -117,6 +129,7 @@ def _loop(
         instance=settings.headrace_instance,
         options=LoopOptions(records_max=settings.headrace_scoring_batch_records),
         wait_until=wait_until,
+        tracing=tracing,
     )
 
 

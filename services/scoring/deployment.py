@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple
 
-from services.scoring.roles import Canary, M, Model, Roles
+from services.scoring.roles import Canary, M, Roles
 from shared.bus.base import Bus, BusUnavailableError, Record
 from shared.contracts import codec
 from shared.contracts.codec import BadRecordError
@@ -67,8 +67,11 @@ class Deployment(Generic[M]):
         self._standing = Standing()
         self._loaded: dict[int, M] = {}
         self._retry_at: dict[int, float] = {}
+        self._announced_ms: dict[int, int] = {}
         self._is_ready = False
         self.roles = Roles[M]()
+        self._swap_seconds = metrics.MODEL_SWAP_SECONDS.labels(model_name)
+        self._load_failures = metrics.MODEL_LOAD_FAILURES.labels(model_name)
 
     def problem(self) -> str | None:
         """Tell why nothing can be decided yet: who decides is not known, or was not tried."""
@@ -88,16 +91,18 @@ class Deployment(Generic[M]):
         self._standing = Standing()
         try:
             while not stop.is_set():
-                due = self._due() if tail.caught_up() else None
+                is_new = tail.caught_up()
+                due = self._due() if is_new else None
                 for record in tail.poll(wait_seconds=0 if due else _POLL_SECONDS):
-                    self._note(record)
+                    self._note(record, is_new=is_new)
                 # Only the roles at the topic's end count, so nothing is loaded before that is reached.
                 if tail.caught_up():
                     self._advance()
         finally:
             tail.close()
 
-    def _note(self, record: Record) -> None:
+    def _note(self, record: Record, *, is_new: bool) -> None:
+        """Take in what was announced; is_new: while this process listened."""
         try:
             event = codec.decode_record(MODELS, record.key, record.value)
         except BadRecordError as error:
@@ -106,6 +111,8 @@ class Deployment(Generic[M]):
             return
         if isinstance(event, ModelEvent) and event.model_name == self._model_name:
             self._standing = self._standing.after(event)
+            if is_new:
+                self._announced_ms[event.model_version] = record.produced_ms
             if self._standing.challengers and not self._asks_challengers:
                 told = "nobody asks challengers of %s: version %d is not loaded; try it as a canary"
                 log.warning(told, self._model_name, event.model_version)
@@ -144,8 +151,9 @@ class Deployment(Generic[M]):
             self._loaded[version] = self._load_model(event)
         except (ModelIntegrityError, RegistryUnavailableError, ValueError) as error:
             self._retry_at[version] = self._clock.monotonic_seconds() + self._retry_seconds
-            metrics.MODEL_LOAD_FAILURES.labels(event.model_name).inc()
-            log.error("version %d stays out of service: %s", version, error, **fields(role=wanted.role))  # noqa: TRY400
+            self._load_failures.inc()
+            about = fields(role=wanted.role, trace_id=event.trace_id)
+            log.error("version %d stays out of service: %s", version, error, **about)  # noqa: TRY400
             return
         self._retry_at.pop(version, None)
         log.info("version %d is loaded", version, **fields(role=wanted.role, trace_id=event.trace_id))
@@ -171,6 +179,7 @@ class Deployment(Generic[M]):
         needed = {each.event.model_version for each in wanted} | {version for role, version in _named(roles)}
         self._loaded = {version: model for version, model in self._loaded.items() if version in needed}
         self._retry_at = {version: at for version, at in self._retry_at.items() if version in needed}
+        self._announced_ms = {version: at for version, at in self._announced_ms.items() if version in needed}
 
     def _tell(self, roles: Roles[M]) -> None:
         """Let the log and the metrics show that `roles` take the place of those before."""
@@ -181,16 +190,42 @@ class Deployment(Generic[M]):
         for role, version in after - before:
             metrics.MODEL_IN_SERVICE.labels(self._model_name, role, str(version)).set(1)
             log.info("version %d is %s", version, role)
+            self._tell_swap(version)
+        self._tell_ages(roles)
         metrics.MODEL_VERSION.labels(self._model_name).set(
             roles.champion.manifest.model_version if roles.champion else 0
         )
 
+    def _tell_swap(self, version: int) -> None:
+        announced_ms = self._announced_ms.pop(version, None)
+        if announced_ms is not None:
+            self._swap_seconds.observe(max(0.0, self._clock.now().timestamp() - announced_ms / 1000))
+
+    def _tell_ages(self, roles: Roles[M]) -> None:
+        """Show how old the models in service are; no role tells of one that left it."""
+        before, after = _trained_seconds(self.roles), _trained_seconds(roles)
+        for role in before.keys() - after.keys():
+            metrics.MODEL_TRAINED_TIMESTAMP_SECONDS.remove(self._model_name, role)
+        for role, trained_seconds in after.items():
+            metrics.MODEL_TRAINED_TIMESTAMP_SECONDS.labels(self._model_name, role).set(trained_seconds)
+
+
+def _holders(roles: Roles[M]) -> list[tuple[str, M]]:
+    """Return each role and the model that has it; of challengers there may be several."""
+    holders = [(_CHAMPION, roles.champion), (_CANARY, roles.canary.model if roles.canary else None)]
+    holders += [(_CHALLENGER, model) for model in roles.challengers]
+    return [(role, model) for role, model in holders if model is not None]
+
+
+def _trained_seconds(roles: Roles[M]) -> dict[str, float]:
+    """Return by role when its model was trained, in Unix time; of several, the one trained first."""
+    times: dict[str, float] = {}
+    for role, model in _holders(roles):
+        trained_seconds = model.manifest.trained_at.timestamp()
+        times[role] = min(trained_seconds, times.get(role, trained_seconds))
+    return times
+
 
 def _named(roles: Roles[M]) -> set[tuple[str, int]]:
     """Return each role and the version that has it."""
-    holders: list[tuple[str, Model | None]] = [
-        (_CHAMPION, roles.champion),
-        (_CANARY, roles.canary.model if roles.canary else None),
-    ]
-    holders += [(_CHALLENGER, model) for model in roles.challengers]
-    return {(role, model.manifest.model_version) for role, model in holders if model is not None}
+    return {(role, model.manifest.model_version) for role, model in _holders(roles)}

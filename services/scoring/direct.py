@@ -24,6 +24,7 @@ from shared.intake.problems import NotTakenError, UnacknowledgedError
 from shared.intake.taking import Taken
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
+from shared.runtime.tracing.acting import acting, step, work_on
 from shared.store.base import AsyncStore, StoreUnavailableError
 
 AT_ONCE_MAX = 64
@@ -52,10 +53,11 @@ class Answer(NamedTuple):
 class _Open:
     """A payment in work, and who waits for its answer: whoever posted it, and whoever did again meanwhile."""
 
-    __slots__ = ("payment", "taken", "waiting")
+    __slots__ = ("payment", "spans", "taken", "waiting")
 
     def __init__(self, taken: Taken) -> None:
         self.taken = taken
+        self.spans = acting().spans
         self.payment = codec.decode(Transaction, taken.outgoing.value)
         self.waiting: list[asyncio.Future[Answer]] = []
 
@@ -132,6 +134,7 @@ class DirectScoring:
 
     async def _settle(self, batch: Sequence[_Open]) -> None:
         """Answer everybody who waits for the payments of `batch`."""
+        work_on(tuple(dict.fromkeys(span for each in batch for span in each.spans)))
         try:
             answers = await self._answers(batch)
         except Exception as error:  # noqa: BLE001 - carried to each request, which fails with it
@@ -200,9 +203,10 @@ class DirectScoring:
         # Before it is written: the drain takes it out again once it has claimed it.
         self._unclaimed.update(unclaimed)
         try:
-            self._journal.append(entries)
-            if self._sync is not None:
-                await self._sync()
+            with step("journal"):
+                self._journal.append(entries)
+                if self._sync is not None:
+                    await self._sync()
         except JournalClosedError as error:
             raise NotTakenError("stopping", str(error)) from error
         except OSError as error:

@@ -26,7 +26,7 @@ from services.scoring.openapi import (
 from services.scoring.roles import Roles
 from shared.access.gate import Gate, caller_of
 from shared.access.probing import ProbingBudget
-from shared.intake.http import body_of, json_answer, merged_schemas, trace_id_of
+from shared.intake.http import body_of, json_answer, merged_schemas, sent_trace_id
 from shared.intake.problems import IntakeError, InvalidEventError
 from shared.intake.taking import Taken, not_json, take
 from shared.runtime.clock import Clock
@@ -115,7 +115,7 @@ class Scoring:
             )
         caller = caller_of(request.scope)
         self._gate.admit_batch(caller, len(payments))
-        outcomes = await self._outcomes(payments, trace_id_of(request))
+        outcomes = await self._outcomes(payments, sent_trace_id(request.scope))
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         delays = (self._probing.delay_seconds(caller, answer.vector.transaction) for answer in answers)
         if delay_seconds := min(sum(delays), _BATCH_DELAY_SECONDS_MAX):

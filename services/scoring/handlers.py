@@ -7,11 +7,12 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from services.scoring.answers import Unclaimed, answer_key, first_answer
+from services.scoring.decided_spans import decision_attributes
 from services.scoring.deciding import decision_id_of
 from services.scoring.policy.lists import Lists
 from services.scoring.recommendations.trust import distrust_text
 from services.scoring.scorer import Scorer
-from shared.bus.base import Outgoing
+from shared.bus.base import Outgoing, Record
 from shared.contracts import codec
 from shared.contracts.events import Decision, FeatureVector, ShadowScore, Verdict
 from shared.contracts.topics import SCORES, SHADOWS
@@ -19,6 +20,7 @@ from shared.recommendation.history import distrust_key
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.loop import Delivery
+from shared.runtime.tracing.acting import spans_by_headers
 from shared.store.base import Store
 
 DISTRUSTED_FOR = timedelta(days=30)
@@ -59,11 +61,13 @@ class ScoringHandler:
         new = dict(zip(open_places, map(codec.encode, decided), strict=True))
         decisions = [answer or new[at] for at, answer in enumerate(answers)]
         self._distrust(vectors, answers, dict(zip(open_places, decided, strict=True)))
+        _tell_traces(pairs, decisions)
         now_ms = self._clock.now().timestamp() * 1000
         outgoing = []
         for (record, vector), decision in zip(pairs, decisions, strict=True):
             self._seconds.observe(max(0.0, now_ms - record.produced_ms) / 1000)
-            outgoing.append(Outgoing(SCORES.name, _key(vector.transaction.card_id), decision, record.produced_ms))
+            key = _key(vector.transaction.card_id)
+            outgoing.append(Outgoing(SCORES.name, key, decision, record.produced_ms, record.headers))
         return [*outgoing, *map(_shadow, self._scorer.shadowed(vectors, decisions, listed))]
 
     def _distrust(
@@ -96,6 +100,14 @@ class ScoringHandler:
             listed.append(lists.matched(vector.transaction, values[at : at + len(entries)]))
             at += len(entries)
         return answers, listed
+
+
+def _tell_traces(pairs: Sequence[tuple[Record, FeatureVector]], decisions: Sequence[bytes]) -> None:
+    """Note on the spans of records what was decided."""
+    if spans := spans_by_headers():
+        for (record, _), decision in zip(pairs, decisions, strict=True):
+            if span := spans.get(record.headers):
+                span.note(decision_attributes(decision))
 
 
 def _shadow(shadow: ShadowScore) -> Outgoing:

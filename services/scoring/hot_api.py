@@ -51,6 +51,8 @@ class HotApi(DescribedApi):
         if scope["type"] == "http":
             for route in self._hot_routes:
                 if route.takes(scope):
+                    # As the router does: a span is named by it.
+                    scope["route"] = route
                     await _answer(route, scope, receive, send)
                     return
         await super().__call__(scope, receive, send)

@@ -4,16 +4,18 @@ import asyncio
 
 from starlette.types import Receive, Scope
 
+from services.scoring.decided_spans import decision_attributes
 from services.scoring.direct import Answer, DirectScoring
 from shared.access.gate import caller_of
 from shared.access.probing import ProbingBudget
 from shared.contracts.topics import TRANSACTIONS
-from shared.intake.http import received, trace_id_in
+from shared.intake.http import received, trace_id_of
 from shared.intake.posted import POSTED
 from shared.intake.taking import take
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.clock_skew import FutureBound
+from shared.runtime.tracing.acting import acting
 
 SCORE_PATH = "/v1/score"
 PAYMENT = next(posted for posted in POSTED if posted.topic is TRANSACTIONS)
@@ -42,8 +44,10 @@ class HotPath:
         """Return the decision on the payment that a request posts; raises IntakeError."""
         started = self._clock.monotonic_seconds()
         body = await received(SCORE_PATH, receive, self._body_bytes_max)
-        taken = take(PAYMENT, body, trace_id=trace_id_in(scope["headers"]), future=self._future)
+        taken = take(PAYMENT, body, trace_id=trace_id_of(scope), future=self._future)
         answer = await self._direct.decided(taken)
+        for span in acting().spans:
+            span.note(decision_attributes(answer.decision))
         _SECONDS.observe(self._clock.monotonic_seconds() - started)
         delay_seconds = self._probing.delay_seconds(caller_of(scope), answer.vector.transaction)
         if delay_seconds:

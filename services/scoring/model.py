@@ -15,6 +15,7 @@ from shared.models.manifest import Manifest
 from shared.models.rounding import is_row_independent
 from shared.models.session import OnnxModel
 from shared.runtime.logs import fields
+from shared.runtime.tracing.acting import step
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ class ScoringModel:
         scores: list[float | None] = [None] * len(vectors)
         if places:
             rows = np.array([vectors[at].values for at in places], dtype=np.float32)
-            for at, score in zip(places, self.scores(rows).tolist(), strict=True):
+            with step("infer"):
+                found = self.scores(rows).tolist()
+            for at, score in zip(places, found, strict=True):
                 scores[at] = min(1.0, max(0.0, score))
         return scores
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from services.scoring.counting import Path, count_decision, count_shadows
 from services.scoring.deciding import Scored, decide
 from services.scoring.model import ScoringModel
 from services.scoring.policy.policy import Policy
@@ -9,7 +10,6 @@ from services.scoring.roles import Roles
 from services.scoring.shadowing import shadow_scores
 from shared.contracts import codec
 from shared.contracts.events import Decision, FeatureVector, ShadowScore, Verdict
-from shared.runtime import metrics
 
 
 class Scorer:
@@ -24,19 +24,21 @@ class Scorer:
         self._fallback = fallback
 
     def decided(
-        self, vectors: Sequence[FeatureVector], listed: Sequence[Sequence[str]], *, path: str
+        self, vectors: Sequence[FeatureVector], listed: Sequence[Sequence[str]], *, path: Path | None
     ) -> list[Decision]:
         """Return one decision a vector, all by the same roles and policy.
 
-        listed: for each vector the entries of lists that matched. path: how they came in, for the metrics.
+        listed: for each vector the entries of lists that matched. path: how they came in, for the metrics; None: who
+        asks counts for itself.
         """
         policy, scored = self._policy(), scores_of(vectors, self._roles())
         decisions = [
             decide(vector, each, policy, entries, fallback=self._fallback)
             for vector, each, entries in zip(vectors, scored, listed, strict=True)
         ]
-        for decision in decisions:
-            metrics.DECISIONS.labels(decision.decision, ",".join(decision.degraded), path).inc()
+        if path is not None:
+            for decision in decisions:
+                count_decision(decision, path=path)
         return decisions
 
     def shadowed(
@@ -50,7 +52,9 @@ class Scorer:
         if not roles.challengers:
             return []
         made = [codec.decode(Decision, decision) for decision in decisions]
-        return shadow_scores(vectors, made, roles, self._policy(), listed, fallback=self._fallback)
+        shadows = shadow_scores(vectors, made, roles, self._policy(), listed, fallback=self._fallback)
+        count_shadows(shadows)
+        return shadows
 
 
 def scores_of(vectors: Sequence[FeatureVector], roles: Roles[ScoringModel]) -> list[Scored]:

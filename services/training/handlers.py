@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from services.training.archive import Archive
 from services.training.attempts import Attempts
+from services.training.gates.counting import begin_at_zero
 from services.training.model_log import ACTOR, History, ModelLog
 from services.training.outcome import Step
 from shared.bus.base import Outgoing, Record
@@ -118,6 +119,8 @@ class RequestHandler:
         self._interval = interval
         self._staged = staged
         self._unannounced: Answer | None = None
+        self._running = {name: metrics.TRAINING_RUNNING.labels(name) for name in trainers}
+        begin_at_zero()
 
     def __call__(self, deliveries: Sequence[Delivery]) -> list[Outgoing]:
         outgoing: list[Outgoing] = []
@@ -175,7 +178,8 @@ class RequestHandler:
     def _run(self, request: RetrainingRequest, champion: ModelEvent | None, now: datetime) -> Answer:
         started = self._clock.monotonic_seconds()
         try:
-            steps = self._trainers[request.model_name].run(champion, now=now)
+            with self._running[request.model_name].track_inprogress():
+                steps = self._trainers[request.model_name].run(champion, now=now)
         except Exception as error:
             self._attempts.failed(request.event_id, error)
             raise

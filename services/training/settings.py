@@ -119,9 +119,6 @@ class TrainingSettings(ServiceSettings):
         float,
         Field(description="Of champions with nothing to gain at most this share is ever recalibrated.", gt=0, lt=1),
     ] = 0.05
-    headrace_training_code_commit: Annotated[
-        str | None, Field(description="Commit of the code, for a model's lineage; by default git is asked.")
-    ] = None
     headrace_training_interval_seconds_min: Annotated[
         float, Field(description="Runs that nobody but drift asks for begin at least this far apart.", ge=0)
     ] = 60.0

@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 from services.training.archive import Archive
 from services.training.candidate import held_out_periods, make_candidate
 from services.training.choice import Choice, chosen
-from services.training.code_commit import code_commit
 from services.training.data.dataset import TrainingSet, read_training_set
 from services.training.data.leakage import LeakageBounds, check_leakage
 from services.training.data.quality import exact_rows, quality_of, require_usable
@@ -23,6 +22,7 @@ from services.training.evaluation.metrics import evaluate
 from services.training.evaluation.policy import Costs, choose_thresholds
 from services.training.evaluation.report import write_report
 from services.training.evaluation.scored import Scored
+from services.training.gates.counting import count_verdict, export_counted
 from services.training.gates.export_gate import check_export
 from services.training.manifests import manifest_of
 from services.training.measured import Inspected, Measured
@@ -40,6 +40,7 @@ from shared.models.registry import Registry
 from shared.models.runs import DataSource
 from shared.models.session import OnnxModel
 from shared.runtime.clock import Clock
+from shared.runtime.code_commit import code_commit
 from shared.runtime.logs import fields
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Trainer:
         self._settings = settings
         self._clock = clock
         self._shown = show
-        self._code_commit = settings.headrace_training_code_commit or code_commit()
+        self._code_commit = settings.headrace_code_commit or code_commit()
         self.feature_set = feature_set
 
     @property
@@ -134,7 +135,8 @@ class Trainer:
         version = self._registry.reserve(MODEL_NAME, run_id)
         manifest = manifest_of(choice.data, measured, onnx, version=version, now=now, code_commit=self._code_commit)
         model = OnnxModel(manifest, onnx)
-        difference = check_export(model, measured.candidate.model, choice.data, measured.candidate.held_out)
+        with export_counted(MODEL_NAME):
+            difference = check_export(model, measured.candidate.model, choice.data, measured.candidate.held_out)
         verdict = judged(
             model,
             incumbent,
@@ -143,6 +145,7 @@ class Trainer:
             self._settings,
             monotonic_seconds=self._clock.monotonic_seconds,
         )
+        count_verdict(MODEL_NAME, verdict.rails, verdict.test)
         told = report_input(
             inspected,
             choice,

@@ -15,6 +15,12 @@ RECORD_BYTES_MAX = 1_000_000
 """Largest record on an ordinary topic."""
 DEAD_LETTER_BYTES_MAX = 4_000_000
 """Largest record on a dead-letter topic: the rejected record in base64, and why."""
+HEADERS_BYTES_MAX = 16_384
+"""Most bytes, names and values, of the headers that a record is written with; they come on top of the others."""
+
+Headers = tuple[tuple[str, bytes], ...]
+"""Names and values beside a record's value, in order; a name may stand twice. For what carries a record, not for who
+reads its event: above all W3C Trace Context (shared/runtime/tracing)."""
 
 Start = Literal["oldest", "newest"] | datetime
 """Where a tail starts: at the oldest record, behind the newest, or at the first produced at or after a time."""
@@ -26,6 +32,18 @@ _MILLISECOND = timedelta(milliseconds=1)
 def first_ms(start: datetime) -> int:
     """Return the first millisecond since 1970 that is not before `start`; raises TypeError without a time zone."""
     return max(0, -((_EPOCH - start) // _MILLISECOND))
+
+
+def headers_bytes(headers: Headers) -> int:
+    """Return how many bytes names and values of `headers` have."""
+    return sum(len(name.encode()) + len(value) for name, value in headers)
+
+
+def within_bounds(headers: Headers) -> Headers:
+    """Return `headers`, to be written; raises ValueError where they are more than HEADERS_BYTES_MAX."""
+    if headers and headers_bytes(headers) > HEADERS_BYTES_MAX:
+        raise ValueError(f"headers of {headers_bytes(headers)} bytes; a record is written with {HEADERS_BYTES_MAX}")
+    return headers
 
 
 class BusUnavailableError(Exception):
@@ -41,7 +59,10 @@ class FencedError(Exception):
 
 
 class Record(NamedTuple):
-    """A record as read: its place, its bytes, and when it was produced (milliseconds since the epoch)."""
+    """A record as read: its place, its bytes, and when it was produced (milliseconds since the epoch).
+
+    headers: as they were written, by whomever: of any size up to that of a record.
+    """
 
     topic: str
     partition: int
@@ -49,18 +70,21 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     produced_ms: int
+    headers: Headers = ()
 
 
 class Outgoing(NamedTuple):
     """A record to write.
 
     produced_ms: carried over from the record this one answers, so that its age can be told further down; now when None.
+    headers: at most HEADERS_BYTES_MAX of them; more is a bug of who writes them, and raises ValueError.
     """
 
     topic: str
     key: bytes
     value: bytes
     produced_ms: int | None = None
+    headers: Headers = ()
 
 
 class TopicPartition(NamedTuple):

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 
-from shared.bus.base import FencedError, Outgoing, Record, Standing, Start, TopicPartition, first_ms
+from shared.bus.base import FencedError, Outgoing, Record, Standing, Start, TopicPartition, first_ms, within_bounds
 from shared.bus.ordering import first_turns, turns_of, whole_milliseconds
 from shared.contracts.topics import Topic
 
@@ -84,11 +84,13 @@ class MemoryBus:
         return [TopicPartition(topic, p) for topic in topics for p in range(self._partition_count[topic])]
 
     def _append(self, outgoing: Sequence[Outgoing]) -> None:
-        for topic, key, value, produced_ms in outgoing:
+        for record in outgoing:
+            within_bounds(record.headers)
+        for topic, key, value, produced_ms, headers in outgoing:
             place = TopicPartition(topic, zlib.crc32(key) % self._partition_count[topic])
             log = self._logs[place]
             at_ms = int(time.time() * 1000) if produced_ms is None else produced_ms
-            log.append(Record(topic, place.partition, len(log), key, value, at_ms))
+            log.append(Record(topic, place.partition, len(log), key, value, at_ms, headers))
         self._changed.notify_all()
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.bus.base import Record, TopicPartition
+from shared.bus.base import Record, TopicPartition, headers_bytes
 
 FETCHED_BYTES_MAX = 1024 * 1024
 """Held of one partition before fetching from it pauses; the fetch under way may still add to it."""
@@ -169,4 +169,5 @@ class FetchedRecords:
 
 
 def _size_bytes(record: Record) -> int:
-    return RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
+    payload_bytes = len(record.key or b"") + len(record.value or b"")
+    return RECORD_OVERHEAD_BYTES + payload_bytes + (headers_bytes(record.headers) if record.headers else 0)

@@ -1,7 +1,6 @@
 """HTTP in front of the intake: bodies, traces, and the one place that turns a problem into an answer."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -9,9 +8,11 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from shared.intake.problems import IntakeError, MalformedError, Problem, TooLargeError
+from shared.runtime.tracing.calls import trace_id_of_call
+from shared.runtime.tracing.context import context_of_call
 
 REFERENCE = "#/components/schemas/{name}"
 TRACEPARENT = {
@@ -21,7 +22,6 @@ TRACEPARENT = {
     "description": "W3C Trace Context; its trace-id becomes that of every event that carries none.",
 }
 
-_TRACEPARENT = re.compile(r"^(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _encoder = msgspec.json.Encoder()
 
 
@@ -108,19 +108,15 @@ async def received(path: str, receive: Receive, bytes_max: int) -> bytes:
         chunks.append(chunk)
 
 
-def trace_id_of(request: Request) -> str | None:
-    """Return the trace-id of the request's traceparent, or None."""
-    return trace_id_in(request.scope["headers"])
+def trace_id_of(scope: Scope) -> str | None:
+    """Return the trace id of a call, for the one event it is about; None where it is not traced and sent none."""
+    return trace_id_of_call(scope) or sent_trace_id(scope)
 
 
-def trace_id_in(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
-    """Return the trace-id of the traceparent among headers as ASGI gives them, or None."""
-    for name, value in headers:
-        if name == b"traceparent":
-            # W3C Trace Context: a traceparent that cannot be read is ignored, and the trace starts here.
-            match = _TRACEPARENT.match(value.decode("latin-1"))
-            return match["trace_id"] if match else None
-    return None
+def sent_trace_id(scope: Scope) -> str | None:
+    """Return the trace-id of a call's traceparent, or None: one that cannot be read is ignored, as W3C has it."""
+    context = context_of_call(scope["headers"])
+    return context.trace_id if context else None
 
 
 def refusal(error: IntakeError) -> Response:

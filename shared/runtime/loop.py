@@ -5,14 +5,15 @@ decoded goes to its dead-letter topic in the same transaction. A neighbour that 
 lost its partitions is given up and read again by whoever owns them now.
 """
 
+import contextlib
 import itertools
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tenacity import (
     RetryCallState,
@@ -39,18 +40,25 @@ from shared.contracts.topics import BY_NAME, TOPICS
 from shared.runtime import metrics
 from shared.runtime.clock import Clock
 from shared.runtime.clock_skew import AHEAD_OF_CLOCK, FutureBound
-from shared.runtime.dead_letters import dead_letter
+from shared.runtime.dead_letters import letter_about, rejection
+from shared.runtime.lag import lag_seconds
 from shared.runtime.logs import fields
+from shared.runtime.tracing.acting import acting_for, step
+from shared.runtime.tracing.records import Reader, going_on
 from shared.store.base import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from shared.runtime.tracing.spans import Traced, Tracing
 
 log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
 """How often, at most, a loop tells how far it is."""
+_UNTRACED = contextlib.nullcontext()
 
 
 class Delivery(NamedTuple):
-    """One decoded event and the record it came in."""
+    """One decoded event and the record it came in, whose headers are those that its answers are to carry."""
 
     record: Record
     event: Event
@@ -106,11 +114,13 @@ class Loop:
         options: LoopOptions = LoopOptions(),
         wait_until: Callable[[], str | None] = lambda: None,
         on_progress: OnProgress = lambda _standing, _as_of: None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Wire the loop; `run` starts it.
 
         wait_until: no record is read while this tells a problem.
         on_progress: called about every PROGRESS_SECONDS.
+        tracing: begins a span for each record whose trace is sampled.
         """
         self.name = name
         self._service = service
@@ -123,6 +133,7 @@ class Loop:
         self._future = None if options.future_max is None else FutureBound(clock, options.future_max)
         self._wait_until = wait_until
         self._on_progress = on_progress
+        self._tracing = tracing
         self._told_seconds = -math.inf
         self._problem: str | None = "not started"
         self._stop = threading.Event()
@@ -185,10 +196,14 @@ class Loop:
             as_of, heard = heard, self._clock.now()
             self._problem = None if standing or records else "waiting for partitions"
             if standing:
-                lag = sum(partition.waiting_records for partition in standing.values())
-                metrics.LOOP_LAG_RECORDS.labels(self._service, self.name).set(lag)
+                self._tell_lag(standing.values())
             if (not records or self._handle(subscription, records)) and is_due:
                 self._tell_progress(standing, as_of)
+
+    def _tell_lag(self, standing: Collection[Standing]) -> None:
+        waiting = sum(partition.waiting_records for partition in standing)
+        metrics.LOOP_LAG_RECORDS.labels(self._service, self.name).set(waiting)
+        metrics.LOOP_LAG_SECONDS.labels(self._service, self.name).set(lag_seconds(standing, self._clock.now()))
 
     def _tell_progress(self, standing: Mapping[TopicPartition, Standing], as_of: datetime) -> None:
         self._told_seconds = self._clock.monotonic_seconds()
@@ -200,38 +215,47 @@ class Loop:
     def _handle(self, subscription: Subscription, records: Sequence[Record]) -> bool:
         """Handle and commit a batch; tell whether it was, or the loop was told to stop before."""
         started = self._clock.monotonic_seconds()
-        deliveries, rejected = self._decoded(records)
-        try:
-            outgoing = self._retrying((StoreUnavailableError, BusUnavailableError))(self._handler, deliveries)
-        except (StoreUnavailableError, BusUnavailableError):
-            return False  # only when told to stop while waiting: not committed, so read again after the restart
-        subscription.commit([*outgoing, *rejected])
-        self._count(records, [*outgoing, *rejected])
-        metrics.LOOP_BATCH_SECONDS.labels(self._service, self.name).observe(self._clock.monotonic_seconds() - started)
+        passing, spans = going_on(records, self._tracing, Reader(self.group, self._instance))
+        with acting_for(spans) if spans else _UNTRACED:
+            deliveries, rejected = self._decoded(passing, spans)
+            try:
+                outgoing = self._retrying((StoreUnavailableError, BusUnavailableError))(self._handler, deliveries)
+            except (StoreUnavailableError, BusUnavailableError) as error:
+                for span in spans:
+                    span.fail(error)
+                return False  # only when told to stop while waiting: not committed, so read again after the restart
+            published = [*outgoing, *rejected]
+            committing = self._clock.monotonic_seconds()
+            with step("commit"):
+                subscription.commit(published)
+        self._count(records, published)
+        ended = self._clock.monotonic_seconds()
+        metrics.LOOP_COMMIT_SECONDS.labels(self._service, self.name).observe(ended - committing)
+        metrics.LOOP_BATCH_SECONDS.labels(self._service, self.name).observe(ended - started)
         return True
 
-    def _decoded(self, records: Sequence[Record]) -> tuple[list[Delivery], list[Outgoing]]:
+    def _decoded(self, records: Sequence[Record], spans: "Sequence[Traced]") -> tuple[list[Delivery], list[Outgoing]]:
         deliveries: list[Delivery] = []
         rejected: list[Outgoing] = []
         for record in records:
             try:
                 event = self._event(record)
             except BadRecordError as error:
-                metrics.DEAD_LETTERS.labels(self._service, record.topic, error.error).inc()
-                log.warning(
-                    "record rejected: %s",
-                    error,
-                    **fields(
-                        topic=record.topic,
-                        partition=record.partition,
-                        offset=record.offset,
-                        error=error.error,
-                    ),
-                )
-                rejected.append(dead_letter(self._service, record, error, self._clock.now()))
+                rejected.append(self._rejected(record, error, spans))
             else:
                 deliveries.append(Delivery(record, event))
         return deliveries, rejected
+
+    def _rejected(self, record: Record, error: BadRecordError, spans: "Sequence[Traced]") -> Outgoing:
+        """Return the dead letter of a record, and have the rejection counted, logged and traced."""
+        letter = rejection(self._service, record, error, self._clock.now())
+        metrics.DEAD_LETTERS.labels(self._service, record.topic, error.error).inc()
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        log.warning("record rejected: %s", error, **fields(trace_id=letter.trace_id, **place, error=error.error))
+        for span in spans:
+            if span.headers is record.headers:
+                span.fail(error.error)
+        return letter_about(record, letter)
 
     def _event(self, record: Record) -> Event:
         topic = BY_NAME[record.topic]

@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 from fastapi import FastAPI, Response
@@ -23,8 +24,15 @@ from shared.access.openapi import with_access
 from shared.access.roles import ROLES_BY_PATH
 from shared.runtime import metrics
 from shared.runtime.clock import SystemClock
+from shared.runtime.code_commit import code_commit
+from shared.runtime.metrics.birth import begin_at_zero
 from shared.runtime.metrics.exposition import CONTENT_TYPE, exposition
+from shared.runtime.responses import counted
 from shared.runtime.settings import ServiceSettings
+from shared.runtime.tracing.calls import traced
+
+if TYPE_CHECKING:
+    from shared.runtime.tracing.spans import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +60,7 @@ class Service:
     checks: name → function that tells in one line what is missing, or None.
     gate: admits callers, where the service itself asks it too; else the settings tell.
     closers: called in order after every worker has stopped.
+    tracing: makes spans of calls, and is closed at the very end.
     """
 
     name: str
@@ -60,6 +69,7 @@ class Service:
     checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     closers: tuple[Callable[[], None], ...] = ()
     gate: Gate | None = None
+    tracing: "Tracing | None" = None
     stop: threading.Event = field(default_factory=threading.Event)
     failed: threading.Event = field(default_factory=threading.Event)
     on_failure: Callable[[], None] = lambda: None
@@ -87,6 +97,8 @@ class Service:
                 self.failed.set()
         for close in self.closers:
             close()
+        if self.tracing is not None:
+            self.tracing.close()
 
     def _run(self, worker: Worker) -> None:
         try:
@@ -122,15 +134,19 @@ def http_server(service: Service, settings: ServiceSettings) -> uvicorn.Server:
     Raises:
         OpenToOthersError: it is bound to more than this machine, and whether keys are required nobody said.
     """
+    begin_at_zero(service.name)
+    commit = settings.headrace_code_commit or code_commit() or "unknown"
+    metrics.BUILD_INFO.labels(service.name, version("headrace"), commit).set(1)
     gate = service.gate or gate_for(settings, SystemClock())
     _check_openness(service, gate, settings)
     service.checks["keys"] = gate.problem
     add_operations_endpoints(service)
     _describe_access(service.app)
     client_ca = settings.headrace_tls_client_ca_file
+    app = service.app if service.tracing is None else traced(service.app, service.tracing)
     server = uvicorn.Server(
         uvicorn.Config(
-            guarded(service.app, gate, ROLES_BY_PATH),
+            counted(guarded(app, gate, ROLES_BY_PATH), service.name),
             host=settings.headrace_http_host,
             port=settings.headrace_http_port,
             http=HeaderLimitedProtocol,
@@ -158,7 +174,8 @@ def _check_openness(service: Service, gate: Gate, settings: ServiceSettings) -> 
             f"HEADRACE_HTTP_HOST is {settings.headrace_http_host}, and there are no API keys in {settings.keys_file}: "
             "make one with `headrace keys create`, or set HEADRACE_KEYS_REQUIRED=false to answer whoever can reach it"
         )
-    metrics.OPEN_ACCESS.set_function(gate.is_open)
+    # On the loopback interface only this machine's own programs are let in.
+    metrics.OPEN_ACCESS.set_function(lambda: not settings.is_loopback and gate.is_open())
     if gate.is_open():
         log.warning(
             "%s answers everybody who reaches %s: there are no API keys; `headrace keys create` makes one",

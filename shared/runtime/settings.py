@@ -8,9 +8,9 @@ import socket
 import ssl
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, FilePath, model_validator
+from pydantic import AnyHttpUrl, BeforeValidator, Field, FilePath, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_HOME = Path(".headrace")
@@ -69,7 +69,32 @@ class ServiceSettings(BaseSettings):
         FilePath | None,
         Field(description="Certificates, PEM: only clients that one of these has signed are answered (mutual TLS)."),
     ] = None
-    headrace_log_level: Annotated[str, Field(description="debug, info, warning or error.")] = "info"
+    headrace_code_commit: Annotated[
+        str | None,
+        Field(description="Commit of the code, for metrics and a model's lineage; by default git is asked."),
+    ] = None
+    headrace_log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        BeforeValidator(str.lower),
+        Field(description="What is logged: this and all that is graver."),
+    ] = "info"
+    headrace_traces_endpoint: Annotated[
+        AnyHttpUrl | None,
+        Field(
+            description="Collector that ingest, features and scoring send traces to, OTLP over HTTP: its address "
+            "without a path, as in http://127.0.0.1:4318; unset: there are no traces. Keys and certificates are set as "
+            "for every exporter: OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_CERTIFICATE."
+        ),
+    ] = None
+    headrace_traces_sampled_share: Annotated[
+        float,
+        Field(
+            description="Share of the traces begun here that are recorded. A call or record that comes with a "
+            "traceparent has that decided already.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.01
     headrace_topic_partitions: Annotated[
         int, Field(description="Partitions of a topic that this platform creates.", ge=1)
     ] = 4

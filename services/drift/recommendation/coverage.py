@@ -80,6 +80,12 @@ class Coverage:
             )
         ]
 
+    @property
+    def ratio(self) -> float | None:
+        """How many items are shown, against what the first lists showed; None while that is not known."""
+        now = self._now()
+        return None if now is None else now / self._usual()
+
     def reset(self) -> None:
         """Forget the evidence, as after a request that was answered without a better model."""
         self._evidence.reset()
@@ -117,8 +123,7 @@ class Coverage:
     def _state(self) -> State:
         if self._stakes is None:
             return "learning"
-        now = self._now()
-        has_moved = now is not None and abs(now / self._usual() - 1) >= self._moved_min
+        has_moved = self.ratio is not None and abs(self.ratio - 1) >= self._moved_min
         return "alarmed" if has_moved and self._evidence.days >= self._threshold_days else "quiet"
 
     def _usual(self) -> float:

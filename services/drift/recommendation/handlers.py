@@ -28,6 +28,13 @@ TOPIC_NAMES = (MODELS.name, IMPRESSIONS.name, INTERACTIONS.name)
 PERSONAL_SURFACES = frozenset({"user", "session"})
 """Where the model chose for one shopper; lists that are alike for all, or ranked for the caller, are not judged."""
 SHOWN_SHARE = "shown_share"
+_OF_A_VERSION = (
+    metrics.DRIFT_STATISTIC,
+    metrics.DRIFT_EVIDENCE_DAYS,
+    metrics.DRIFT_THRESHOLD_DAYS,
+    metrics.CLICK_THROUGH_RATIO,
+    metrics.COVERAGE_RATIO,
+)
 
 
 @dataclass
@@ -140,7 +147,7 @@ class RecommendationMonitor:
         if memory.watch is not None and memory.watch.version == event.model_version:
             return  # announced again: what is known about it still holds
         memory.watch, memory.since_ms = RecommendationWatch(event.model_version, self._settings), produced_ms
-        for gauge in (metrics.DRIFT_STATISTIC, metrics.DRIFT_EVIDENCE_DAYS, metrics.DRIFT_THRESHOLD_DAYS):
+        for gauge in _OF_A_VERSION:
             gauge.remove_by_labels({"model": RECOMMENDATION})
         log.info("watching model %s %s", event.model_name, event.model_version, **fields(trace_id=event.trace_id))
 

@@ -102,3 +102,12 @@ class RecommendationWatch:
             metrics.DRIFT_THRESHOLD_DAYS.labels(RECOMMENDATION, signal.name).set(signal.threshold_days)
             if signal.value is not None:
                 metrics.DRIFT_STATISTIC.labels(RECOMMENDATION, signal.name).set(signal.value)
+            if signal.name == CLICK_THROUGH and signal.value is not None:
+                metrics.CLICK_THROUGH_RATIO.labels(RECOMMENDATION).set(signal.value)
+        coverage = self._isolation.run(COVERAGE, self._coverage_ratio, None)
+        if coverage is not None:
+            metrics.COVERAGE_RATIO.labels(RECOMMENDATION).set(coverage)
+
+    def _coverage_ratio(self) -> float | None:
+        coverage = self._detectors[COVERAGE]
+        return coverage.ratio if isinstance(coverage, Coverage) else None

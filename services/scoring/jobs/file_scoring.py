@@ -57,7 +57,7 @@ def decider(model: ScoringModel, policy: Policy, entries: Iterable[ListEvent], *
     listed = Listed(entries)
     scorer = Scorer(lambda: Roles(champion=model), lambda: policy, fallback=fallback)
     return lambda vectors: scorer.decided(
-        vectors, [listed.matched(vector.transaction) for vector in vectors], path="batch"
+        vectors, [listed.matched(vector.transaction) for vector in vectors], path=None
     )
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from services.scoring.counting import count_file
 from services.scoring.jobs.folder import JobFolder, Order, State, Status, jobs_in
 from shared.contracts.ids import new_event_id
 from shared.intake.problems import NotTakenError
@@ -210,6 +211,8 @@ class JobRunner:
 
     def _finish(self, job: JobFolder, state: State, problem: str | None = None) -> None:
         job.forget_payments()
+        # Its process serves no metrics; what it did is counted here.
+        count_file(job.progress.verdicts)
         job.write(replace(job.status, state=state, finished_at=self._clock.now(), problem=problem))
         metrics.JOBS.labels(state).inc()
 

@@ -73,7 +73,7 @@ class PolicyInForce(Generic[P]):
     def _put_in_force(self, event: PolicyEvent) -> bool:
         """Tell whether the policy of `event` is in force now."""
         try:
-            self._current = policy_in(event, self._kind)
+            before, self._current = self._current, policy_in(event, self._kind)
         except PolicyError as error:
             self._failures.inc()
             log.error(  # noqa: TRY400 - a person reads it, the traceback says nothing more
@@ -81,8 +81,10 @@ class PolicyInForce(Generic[P]):
                 self.name,
                 event.policy_version,
                 error,
+                **fields(trace_id=event.trace_id),
             )
             return False
+        self._kind.let_go(before)
         self._version.set(event.policy_version)
         log.info("%s version %d is in force", self.name, event.policy_version, **fields(trace_id=event.trace_id))
         return True

@@ -1,5 +1,6 @@
 """The kinds of policy: each has its own versions on the one topic of policies."""
 
+from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from services.scoring.policy.document import POLICY_NAME
@@ -22,12 +23,14 @@ class Reader(Protocol[P_co]):
 class Kind(NamedTuple, Generic[P]):
     """What policies of one kind have in common.
 
-    name: their `policy_name` on the topic. before_the_first: what is in force until one is published.
+    name: their `policy_name` on the topic. before_the_first: what is in force until one is published. let_go: told of
+    one that another has replaced.
     """
 
     name: str
     policy_of: Reader[P]
     before_the_first: P
+    let_go: Callable[[P], None] = lambda _: None
 
 
-PAYMENTS: Kind[Policy] = Kind(POLICY_NAME, policy_of, BEFORE_THE_FIRST)
+PAYMENTS: Kind[Policy] = Kind(POLICY_NAME, policy_of, BEFORE_THE_FIRST, let_go=Policy.let_go)

@@ -9,6 +9,7 @@ from services.scoring.policy.rules import Match, Rules
 from shared.contracts.events import FeatureVector, Reason, Verdict
 from shared.features.catalog.fraud import FRAUD
 from shared.models.manifest import Thresholds
+from shared.runtime import metrics
 
 SEMANTICS = 1
 """Raised when the same document comes to mean something else, so that no digest stands for both."""
@@ -56,6 +57,11 @@ class Policy:
     def rule_failures(self) -> Mapping[str, int]:
         """How often each rule could not be evaluated, by its code; those that always could are not in it."""
         return self._rules.failures
+
+    def let_go(self) -> None:
+        """Show no more of its rules on /metrics: another policy decides."""
+        for code in self.rule_failures:
+            metrics.RULE_ERRORS.remove(code)
 
     def digest(self, thresholds: Thresholds | None, fallback: Verdict) -> str:
         """Return the SHA-256 that names this policy together with what else decides beside it."""

@@ -97,7 +97,7 @@ class Rules:
                 "rule %s could not be evaluated, so it did not match; told once: %s",
                 rule.code,
                 shortened(failure),
-                **fields(transaction_id=vector.transaction.transaction_id),
+                **fields(trace_id=vector.trace_id, transaction_id=vector.transaction.transaction_id),
             )
 
 

@@ -17,7 +17,7 @@ from services.scoring.recommendations.questions import (
     ranking_in,
 )
 from services.scoring.recommendations.serving import Recommendations
-from shared.intake.http import received, trace_id_in
+from shared.intake.http import received, trace_id_of
 from shared.intake.problems import InvalidEventError
 
 PATH = "/v1/recommendations"
@@ -88,7 +88,7 @@ class RecommendationEndpoints:
         return await received(scope["path"], receive, self._body_bytes_max)
 
     async def _answer(self, scope: Scope, asked: Asked) -> bytes:
-        answer = await self._recommendations.answer(asked, trace_id=trace_id_in(scope["headers"]))
+        answer = await self._recommendations.answer(asked, trace_id=trace_id_of(scope))
         return _encoder.encode(answer)
 
 

@@ -1,7 +1,7 @@
 """The way of a question: what is known of the shopper, candidates, the shop's rules, reasons, the log, the answer."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
@@ -74,7 +74,7 @@ class Recommendations:
         if asked.user_id is not None and asked.surface in _PERSONAL:
             shopper = await self._shoppers.read(asked.user_id)
         answer = self._answered(asked, shopper, trace_id or new_trace_id())
-        metrics.RECOMMENDATIONS.labels(asked.surface, ",".join(answer.degraded)).inc()
+        metrics.RECOMMENDATIONS.labels(asked.surface, ",".join(answer.degraded), _audience(asked, shopper)).inc()
         metrics.RECOMMENDATION_SECONDS.labels(asked.surface).observe(self._clock.monotonic_seconds() - started)
         return answer
 
@@ -113,6 +113,13 @@ class Recommendations:
         if shown.placed and not self._impressions.publish(_impression(answer, question, shown, visitor)):
             answer.degraded.append("impressions")
         return answer
+
+
+def _audience(asked: Asked, shopper: Shopper) -> Literal["known", "new", "anyone"]:
+    """Return whom a question is about: a shopper with a history, one without, or nobody in particular."""
+    if asked.user_id is None or asked.surface not in _PERSONAL:
+        return "anyone"
+    return "known" if len(shopper.records) else "new"
 
 
 def _applying(policy: Merchandising, asked: Asked) -> Merchandising:

@@ -54,7 +54,8 @@ class RecalibrationJob:
             self._tell("unavailable", str(error))
             return []
         self._told = ""
-        log.info("recalibrated: %s", announced[-1].reason, **fields(version=announced[-1].model_version))
+        about = fields(version=announced[-1].model_version, trace_id=announced[-1].trace_id)
+        log.info("recalibrated: %s", announced[-1].reason, **about)
         return announced
 
     def _announced(self, horizon: tuple[str, date]) -> list[ModelEvent]:

@@ -15,6 +15,7 @@ from services.training.columns import feature_columns
 from services.training.endings import failing, register, show_champion
 from services.training.evaluation.metrics import evaluate
 from services.training.evaluation.scored import Scored
+from services.training.gates.counting import export_counted
 from services.training.gates.probe import spread
 from services.training.judged import JudgedPayments, Period
 from services.training.model_log import History, ModelLog
@@ -220,9 +221,10 @@ class Recalibrator:
         onnx = on_line(candidate.onnx, proposal.line)
         version = self._registry.reserve(MODEL_NAME, run_id)
         manifest = recalibrated_manifest(champion, proposal, figures, onnx, version=version, now=now)
-        difference = check_line(
-            OnnxModel(champion, candidate.onnx), OnnxModel(manifest, onnx), proposal.line, self._rows(candidate)
-        )
+        with export_counted(MODEL_NAME):
+            difference = check_line(
+                OnnxModel(champion, candidate.onnx), OnnxModel(manifest, onnx), proposal.line, self._rows(candidate)
+            )
         made = Recalibration(champion, manifest, proposal, figures, difference)
         with tempfile.TemporaryDirectory() as folder:
             write_report(Path(folder), made)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from threadpoolctl import threadpool_limits
 
 from services.training.archive import Archive
-from services.training.code_commit import code_commit
 from services.training.endings import ended, failing, register, show_champion
+from services.training.gates.counting import count_verdict, export_counted
 from services.training.gates.guard_rails import GuardRail
 from services.training.outcome import Step
 from services.training.recommendation.blending import learned
@@ -46,6 +46,7 @@ from shared.models.registry import Registry
 from shared.models.runs import DataSource
 from shared.recommendation.feature_version import FEATURE_VERSION
 from shared.runtime.clock import Clock
+from shared.runtime.code_commit import code_commit
 from shared.runtime.logs import fields
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class RecommendationTrainer:
         self._settings = settings
         self._clock = clock
         self._shown = show
-        self._code_commit = settings.headrace_training_code_commit or code_commit()
+        self._code_commit = settings.headrace_code_commit or code_commit()
 
     def run(self, champion: ModelEvent | None, *, now: datetime) -> list[Step]:
         """Train on what is archived now; return what to announce, in order. A refusal is an answer, not an error."""
@@ -125,7 +126,9 @@ class RecommendationTrainer:
         manifest = manifest_of(data, plan, onnx, contenders[0].figures, now=now, code_commit=self._code_commit)
         model = RecommenderModel(manifest, onnx)
         held_out = histories_before(model, data, cases)
-        difference = check_export(model, recommender, held_out)
+        with export_counted(RECOMMENDATION):
+            difference = check_export(model, recommender, held_out)
+        count_verdict(RECOMMENDATION, verdict.rails, verdict.test)
         version = self._registry.reserve(RECOMMENDATION, run_id)
         manifest = replace(manifest, model_version=version, probes=probes_of(model, held_out))
         told = RecommenderReport(manifest, verdict, data, contenders[0], contenders[1:], difference)

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import kafka.errors
 import kafka.structs
 
-from shared.bus.base import BusUnavailableError, FencedError, Record
+from shared.bus.base import BusUnavailableError, FencedError, Headers, Record
+from shared.runtime import metrics
 
 T = TypeVar("T")
 
@@ -28,13 +29,19 @@ _FENCED = (
 )
 
 
+_COUNT_FENCED = metrics.KAFKA_ERRORS.labels("fenced")
+_COUNT_AWAY = metrics.KAFKA_ERRORS.labels("away")
+
+
 def translated(call: Callable[[], T]) -> T:
     """Run `call`, with the client's errors turned into the port's."""
     try:
         return call()
     except _FENCED as error:
+        _COUNT_FENCED.inc()
         raise FencedError(f"somebody else took over: {error}") from error
     except (kafka.errors.KafkaError, OSError) as error:
+        _COUNT_AWAY.inc()
         raise BusUnavailableError(f"Kafka does not answer: {error!r}") from error
 
 
@@ -51,7 +58,26 @@ def partitions_of(consumer: Any, topics: Sequence[str]) -> list[Any]:
 
 def records_of(batch: Iterable[Any]) -> list[Record]:
     """Return the client's records of one partition as the port's."""
-    return [Record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp) for r in batch]
+    return [
+        Record(r.topic, r.partition, r.offset, r.key, r.value, r.timestamp, _headers(r.headers) if r.headers else ())
+        for r in batch
+    ]
+
+
+def _headers(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
+    return tuple((name, value or b"") for name, value in headers)
+
+
+def position_of(consumer: Any, place: Any) -> int:
+    """Return the offset of the next record to read; raises BusUnavailableError, also where a transaction hides it."""
+    offset = translated(lambda: consumer.position(place, timeout_ms=REQUEST_TIMEOUT_MS))
+    if offset is None:
+        # Without a time limit the client asks for ever: the group's progress lies behind a transaction that has no end.
+        raise BusUnavailableError(
+            f"Kafka does not tell where to read on in {place.topic}/{place.partition} within "
+            f"{REQUEST_TIMEOUT_MS // 1000} s; if that lasts, see `kafka-transactions.sh find-hanging`"
+        )
+    return int(offset)
 
 
 def close_producer(producer: Any, *, seconds: float) -> None:

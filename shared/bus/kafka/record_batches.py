@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kafka.partitioner.default import murmur2
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from shared.bus.base import Outgoing, TopicPartition
+from shared.bus.base import Outgoing, TopicPartition, within_bounds
 
 BATCH_BYTES_MAX = 900_000
 """A batch is closed at this size, below what a broker takes by default; a larger record is a batch of its own."""
@@ -66,8 +66,9 @@ def _batches(records: Sequence[Outgoing], identity: Identity, now_ms: int) -> li
             producer_epoch=identity.epoch,
             base_sequence=written,
         )
-        for _, key, value, produced_ms in records[written:]:
-            if builder.append(now_ms if produced_ms is None else produced_ms, key, value) is None:
+        for _, key, value, produced_ms, headers in records[written:]:
+            at_ms = now_ms if produced_ms is None else produced_ms
+            if builder.append(at_ms, key, value, within_bounds(headers) if headers else ()) is None:
                 break
             written += 1
         builder.close()

@@ -7,7 +7,6 @@ that lost its partitions cannot commit, and one that was killed leaves nothing v
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import kafka
@@ -16,7 +15,7 @@ import kafka.structs
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from shared.bus.base import BusUnavailableError, FencedError, Outgoing, Record, Standing, TopicPartition
-from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, SESSION_TIMEOUT_MS, records_of, translated
+from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, SESSION_TIMEOUT_MS, position_of, records_of, translated
 from shared.bus.kafka.fetching import WAIT_STEP_SECONDS, Fetching, fetch, have_more
 from shared.bus.kafka.transactions import TransactionalWriter
 from shared.bus.ordering import FetchedRecords
@@ -136,7 +135,7 @@ class KafkaSubscription:
         for place in places:
             held = self._fetched.next_offset(place)
             # Usually known; after a reconnect the client may have to ask.
-            positions[place] = translated(partial(self._consumer.position, place)) if held is None else held
+            positions[place] = position_of(self._consumer, place) if held is None else held
         return positions
 
     def _while_idle(self) -> None:

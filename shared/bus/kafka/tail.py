@@ -7,7 +7,7 @@ from typing import Any
 import kafka
 
 from shared.bus.base import BusUnavailableError, Record, Start, first_ms
-from shared.bus.kafka.connection import partitions_of, records_of, translated
+from shared.bus.kafka.connection import partitions_of, position_of, records_of, translated
 from shared.bus.kafka.fetching import ORDERED_FETCH_BYTES_MAX, WAIT_STEP_SECONDS, fetch, have_more
 from shared.bus.ordering import FetchedRecords
 
@@ -65,7 +65,7 @@ class KafkaTail:
     def _position(self, place: Any) -> int:
         """Return the offset of the next record to return."""
         held = self._fetched.next_offset(place)
-        return translated(lambda: int(self._consumer.position(place))) if held is None else held
+        return position_of(self._consumer, place) if held is None else held
 
     def _assign(self, topics: Sequence[str], start: Start) -> dict[Any, int]:
         """Take every partition; return where each ends now."""

@@ -6,6 +6,7 @@ into a later one. A transaction is known in full when it begins, hence its reque
 connections, one after the other in the caller's thread (docs/decisions/0009): no queues, no threads in between.
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,10 @@ from kafka.protocol.producer import EndTxnRequest, InitProducerIdRequest, Produc
 from shared.bus.base import BusUnavailableError, Outgoing, TopicPartition
 from shared.bus.kafka.connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, TRANSACTION_TIMEOUT_MS
 from shared.bus.kafka.record_batches import Identity, rounds_of
+from shared.bus.kafka.unfinished import Open, codes_of_markers, decisions, find_open, marker
+from shared.contracts.topics import TOPICS, dead_letter_names
+
+log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.002
 """Before a request is made again that the broker could not serve yet, as while the transaction before is closing."""
@@ -36,6 +41,7 @@ _PASSING = (
     kafka.errors.RequestTimedOutError,
 )
 """What goes away by itself. Where a leader or a coordinator has moved, the writer is opened again instead."""
+_TOPICS = (*(topic.name for topic in TOPICS), *dead_letter_names())
 _TopicData = ProduceRequest.TopicProduceData
 _OffsetTopic = TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic
 
@@ -68,6 +74,7 @@ class TransactionalWriter:
         try:
             self._connections.bootstrap(CONNECT_TIMEOUT_MS)
             self._net.run(self._open, transactional_ids)
+            self._end_unfinished(connection)
         except BaseException:
             self.close()
             raise
@@ -90,6 +97,23 @@ class TransactionalWriter:
         """Let go of the connections; whoever opens these transactional ids next aborts what was left open."""
         self._connections.close()
         self._net.close()
+
+    def _end_unfinished(self, connection: Mapping[str, Any]) -> None:
+        """End what the coordinators have decided and forgotten of the transactions under these ids."""
+        producers = {producer.identity.producer_id: producer for producer in self._producers}
+        epochs = {number: producer.identity.epoch for number, producer in producers.items()}
+        found: list[Open] = self._net.run(find_open, self._net, self._connections, _TOPICS, self._group, epochs)
+        for number in {transaction.producer_id for transaction in found}:
+            name = producers[number].transactional_id
+            of_producer = [transaction for transaction in found if transaction.producer_id == number]
+            decided = decisions(connection, name, of_producer)
+            for transaction in of_producer:
+                how = "committed" if decided[transaction.epoch].is_committed else "aborted"
+                log.warning("%s: Kafka had %s a transaction and not ended it in %s", name, how, transaction.place)
+                self._net.run(self._marked, transaction, marker(transaction, decided[transaction.epoch]))
+
+    async def _marked(self, transaction: Open, request: Any) -> None:
+        await self._served(request, transaction.leader, codes_of_markers)
 
     async def _open(self, transactional_ids: Sequence[str]) -> None:
         await self._check_version()

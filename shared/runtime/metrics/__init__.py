@@ -11,7 +11,10 @@ from shared.runtime.metrics.features import *  # noqa: F403
 from shared.runtime.metrics.intake import *  # noqa: F403
 from shared.runtime.metrics.loop import *  # noqa: F403
 from shared.runtime.metrics.models import *  # noqa: F403
+from shared.runtime.metrics.neighbours import *  # noqa: F403
+from shared.runtime.metrics.process import *  # noqa: F403
 from shared.runtime.metrics.recommendations import *  # noqa: F403
+from shared.runtime.metrics.traces import *  # noqa: F403
 
 
 class Described(NamedTuple):
@@ -25,14 +28,11 @@ class Described(NamedTuple):
 
 def described() -> list[Described]:
     """Return every metric defined here, in order."""
-    own = [value for value in globals().values() if isinstance(value, MetricWrapperBase)]
-    families = [(metric, next(iter(metric.describe()))) for metric in own]
-    return [
-        Described(
-            family.name + ("_total" if family.type == "counter" else ""),
-            family.type,
-            tuple(metric._labelnames),
-            family.documentation,
-        )
-        for metric, family in families
-    ]
+    return [described_one(value) for value in globals().values() if isinstance(value, MetricWrapperBase)]
+
+
+def described_one(metric: MetricWrapperBase) -> Described:
+    """Return what a metric is."""
+    (family,) = metric.describe()
+    name = family.name + ("_total" if family.type == "counter" else "")
+    return Described(name, family.type, tuple(metric._labelnames), family.documentation)

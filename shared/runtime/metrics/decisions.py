@@ -4,7 +4,29 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shared.runtime.metrics.exposition import LATENCY_SECONDS, REGISTRY
 
-DECISIONS = Counter("headrace_decisions_total", "Decisions made.", ["decision", "degraded", "path"], registry=REGISTRY)
+_SCORES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
+_AGE_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1_800, 3_600)
+
+DECISIONS = Counter(
+    "headrace_decisions_total",
+    "Decisions made, by the role of the model that was asked: champion, canary, or none.",
+    ["decision", "degraded", "path", "role"],
+    registry=REGISTRY,
+)
+SCORES = Histogram(
+    "headrace_scores",
+    "Scores of payments, by the role of the model: champion, canary, or challenger (which decides nothing).",
+    ["role"],
+    buckets=_SCORES,
+    registry=REGISTRY,
+)
+VECTOR_AGE_SECONDS = Histogram(
+    "headrace_vector_age_seconds",
+    "How far the state behind a decision's features was behind the log.",
+    ["path"],
+    buckets=_AGE_SECONDS,
+    registry=REGISTRY,
+)
 DECISION_SECONDS = Histogram(
     "headrace_decision_seconds",
     "From a payment produced to its decision made; over REST, the whole call.",

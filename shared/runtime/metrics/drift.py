@@ -52,6 +52,7 @@ DRIFT_SAMPLED_SHARE = Gauge(
     "Share of payments that drift holds against their labels; below 1 there is no room for all.",
     registry=REGISTRY,
 )
+DRIFT_SAMPLED_SHARE.set(1)  # also where nothing is sampled
 DRIFT_PAYMENTS_LOST = Counter(
     "headrace_drift_payments_lost_total",
     "Payments that drift did not judge: unjoined (vector or decision missing), misdated (ahead of all others), "

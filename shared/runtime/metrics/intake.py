@@ -14,9 +14,15 @@ INGEST_SECONDS = Histogram(
     buckets=LATENCY_SECONDS,
     registry=REGISTRY,
 )
+HTTP_RESPONSES = Counter(
+    "headrace_http_responses_total",
+    "Answers over HTTP by class of status, to probes and scrapes apart.",
+    ["service", "status"],
+    registry=REGISTRY,
+)
 OPEN_ACCESS = Gauge(
     "headrace_open_access",
-    "1 while everybody who reaches this process is answered, since there are no API keys.",
+    "1 while whoever reaches this process from another machine is answered, since there are no API keys.",
     registry=REGISTRY,
 )
 REFUSED_CALLS = Counter(

@@ -31,6 +31,19 @@ LOOP_LAG_RECORDS = Gauge(
     ["service", "loop"],
     registry=REGISTRY,
 )
+LOOP_LAG_SECONDS = Gauge(
+    "headrace_loop_lag_seconds",
+    "How long ago the newest record read was produced, while more wait; else 0.",
+    ["service", "loop"],
+    registry=REGISTRY,
+)
+LOOP_COMMIT_SECONDS = Histogram(
+    "headrace_loop_commit_seconds",
+    "Time to commit a batch with its results, in one transaction.",
+    ["service", "loop"],
+    buckets=LATENCY_SECONDS,
+    registry=REGISTRY,
+)
 LOOP_BATCH_SECONDS = Histogram(
     "headrace_loop_batch_seconds",
     "From a batch read to the batch committed.",

@@ -4,6 +4,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shared.runtime.metrics.exposition import REGISTRY
 
+_SWAP_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1_800)
+
 MODEL_VERSION = Gauge(
     "headrace_model_version", "Version of the model that decides; 0 when there is none.", ["model"], registry=REGISTRY
 )
@@ -23,6 +25,34 @@ MODEL_LOAD_FAILURES = Counter(
     "headrace_model_load_failures_total",
     "Announced models that could not be loaded, by scoring or by drift; each attempt counts.",
     ["model"],
+    registry=REGISTRY,
+)
+MODEL_TRAINED_TIMESTAMP_SECONDS = Gauge(
+    "headrace_model_trained_timestamp_seconds",
+    "When the version in service was trained, in Unix time; of several, the one trained first.",
+    ["model", "role"],
+    registry=REGISTRY,
+)
+MODEL_SWAP_SECONDS = Histogram(
+    "headrace_model_swap_seconds",
+    "From a role announced to the version that has it in service; of what was announced while this process ran.",
+    ["model"],
+    buckets=_SWAP_SECONDS,
+    registry=REGISTRY,
+)
+GATES = Counter(
+    "headrace_gates_total",
+    "Verdicts of the gates between a model trained and a model in force: passed, refused.",
+    ["model", "gate", "outcome"],
+    registry=REGISTRY,
+)
+TRAINING_RUNNING = Gauge(
+    "headrace_training_running", "1 while a model is being trained in this process.", ["model"], registry=REGISTRY
+)
+RETRAINING_STATE = Gauge(
+    "headrace_retraining_state",
+    "1 for the state in which the retraining of a model is, 0 for the others.",
+    ["model", "state"],
     registry=REGISTRY,
 )
 TRAININGS = Counter("headrace_trainings_total", "Training runs, by outcome.", ["model", "outcome"], registry=REGISTRY)

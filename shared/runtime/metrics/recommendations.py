@@ -6,8 +6,9 @@ from shared.runtime.metrics.exposition import LATENCY_SECONDS, REGISTRY
 
 RECOMMENDATIONS = Counter(
     "headrace_recommendations_total",
-    "Questions for items answered, by surface and by what was missing.",
-    ["surface", "degraded"],
+    "Questions for items answered, by surface, by what was missing, and by audience: known (has a history), new, "
+    "anyone (no shopper was named, or none matters).",
+    ["surface", "degraded", "audience"],
     registry=REGISTRY,
 )
 RECOMMENDATION_SECONDS = Histogram(
@@ -15,6 +16,18 @@ RECOMMENDATION_SECONDS = Histogram(
     "From a question for items read to its answer.",
     ["surface"],
     buckets=LATENCY_SECONDS,
+    registry=REGISTRY,
+)
+CLICK_THROUGH_RATIO = Gauge(
+    "headrace_recommendation_click_through_ratio",
+    "Share of a version's latest lists that had a click.",
+    ["model"],
+    registry=REGISTRY,
+)
+COVERAGE_RATIO = Gauge(
+    "headrace_recommendation_coverage_ratio",
+    "Different items in a version's latest lists, against as many of its first ones: 1 is as much of the catalogue.",
+    ["model"],
     registry=REGISTRY,
 )
 HISTORY_MISSES = Counter(

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.connection import DefaultParser
 from redis.retry import Retry
 
+from shared.runtime import metrics
 from shared.store.base import StoreTimeoutError
 from shared.store.redis import requests
 from shared.store.redis.errors import accepted, translated
@@ -163,16 +164,12 @@ class MultiplexedStore:
             return []
         request = b"".join([packed for _, packed in commands])
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds_max
-        with translated():
-            try:
-                replies = await self._asked(request, len(commands), until)
-            except redis.ConnectionError:
-                if self._away is not None:
-                    raise
-                # The connection was cut. Appends may stand twice, as the port says.
-                replies = await self._asked(request, len(commands), until)
-            accepted(replies)
+        started = loop.time()
+        try:
+            with translated():
+                replies = accepted(await self._answered(request, len(commands), started + seconds_max))
+        finally:
+            metrics.REDIS_CALL_SECONDS.observe(loop.time() - started)
         return [reply or b"" for reply in replies[len(replies) - len(reads) :]]
 
     def close(self) -> None:
@@ -181,6 +178,16 @@ class MultiplexedStore:
             self._connecting.cancel()
         if self._wire is not None:
             self._wire.lose(redis.ConnectionError("closed"))
+
+    async def _answered(self, request: bytes, replies: int, until: float) -> list[Any]:
+        """Return the replies, asking once more where the connection was cut; raises as `_asked`."""
+        try:
+            return await self._asked(request, replies, until)
+        except redis.ConnectionError:
+            if self._away is not None:
+                raise
+            # Appends may stand twice now, as the port says.
+            return await self._asked(request, replies, until)
 
     async def _asked(self, request: bytes, replies: int, until: float) -> list[Any]:
         """Return the replies; raises redis.ConnectionError, and StoreTimeoutError at the loop's time `until`."""

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import redis
 
+from shared.runtime import metrics
+from shared.runtime.clock import SystemClock
 from shared.store.base import AsyncStore, StoreUnavailableError
 from shared.store.redis import requests
 from shared.store.redis.errors import accepted, translated
@@ -14,6 +16,8 @@ from shared.store.redis.links import Links
 from shared.store.redis.requests import Command
 
 T = TypeVar("T")
+
+_CLOCK = SystemClock()
 
 
 class RedisProtocolStore(ABC):
@@ -77,10 +81,17 @@ class RedisProtocolStore(ABC):
         """Return the links to every server that holds keys."""
 
     def _ask(self, commands: Sequence[Command]) -> Sequence[Any]:
-        return self._translated(lambda: accepted(self._replies(commands))) if commands else []
+        return self._timed(lambda: accepted(self._replies(commands))) if commands else []
 
     def _asked(self, links: Links, request: bytes) -> Any:
-        return self._translated(lambda: accepted(links.exchange(request, 1))[0])
+        return self._timed(lambda: accepted(links.exchange(request, 1))[0])
+
+    def _timed(self, call: Callable[[], T]) -> T:
+        started = _CLOCK.monotonic_seconds()
+        try:
+            return self._translated(call)
+        finally:
+            metrics.REDIS_CALL_SECONDS.observe(_CLOCK.monotonic_seconds() - started)
 
     def _translated(self, call: Callable[[], T]) -> T:
         try:

@@ -55,6 +55,7 @@ def test_bound_to_others_and_without_keys_a_service_does_not_start(
 def test_bound_to_others_it_starts_with_keys_or_when_told_to_be_open(tmp_path: Path) -> None:
     told = server(tmp_path, headrace_http_host="0.0.0.0", headrace_keys_required=False)  # noqa: S104
     assert get(told, "/v1/score").status_code == 404
+    assert metrics.REGISTRY.get_sample_value("headrace_open_access") == 1.0
     key = a_key(tmp_path)
     for required in (None, True, False):
         guarded = server(tmp_path, headrace_http_host="0.0.0.0", headrace_keys_required=required)  # noqa: S104
@@ -71,7 +72,7 @@ def test_on_this_machine_it_is_open_and_says_so(tmp_path: Path, host: str, caplo
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"answers everybody who reaches {host}" in warning
     assert "`headrace keys create`" in warning
-    assert metrics.REGISTRY.get_sample_value("headrace_open_access") == 1.0
+    assert metrics.REGISTRY.get_sample_value("headrace_open_access") == 0.0, "nobody is reached from elsewhere"
     assert get(answering, "/health/ready").status_code == 200
 
 

@@ -130,6 +130,31 @@ def test_a_promotion_that_is_taken_back_is_counted_as_that_too() -> None:
     assert told == ["needed", "rolled_back"]
 
 
+def test_its_state_is_told_from_the_request_to_the_end_of_the_cooldown() -> None:
+    retrainings, later = _retrainings(), NOW + timedelta(minutes=5)
+    states = [retrainings.state(NOW)]
+    retrainings.ask(_asked(), FAMILIES, NOW)
+    states.append(retrainings.state(later))
+    for action, version, actor in (
+        ("registered", 2, "training"),
+        ("shadowed", 2, "training"),
+        ("canaried", 2, "rollout"),
+        ("promoted", 2, "rollout"),
+        ("shadowed", 1, "rollout"),
+        ("withdrawn", 1, "rollout"),
+    ):
+        retrainings.take_in(_event(action, version, actor=actor, share=0.1 if action == "canaried" else None))
+        states.append(retrainings.state(later))
+    assert states == ["watching", "asked", "asked", "shadow", "canary", "watching", "watched", "watching"]
+
+
+def test_what_was_asked_in_vain_cools_down() -> None:
+    retrainings = _open()
+    retrainings.take_in(_event("refused", 2))
+    assert retrainings.state(NOW + COOLDOWN) == "cooling_down"
+    assert retrainings.state(NOW + 2 * COOLDOWN) == "watching"
+
+
 def test_a_rollback_after_another_promotion_is_of_that_one() -> None:
     retrainings = _open()
     steps = [_event("registered", 2), _event("promoted", 2), _event("promoted", 3), _event("rolled_back", 2)]

@@ -113,6 +113,30 @@ def test_every_role_is_taken_up_while_running_and_found_again_after_a_restart(sc
         assert scene.deployment.roles.canary.share == 0.125
 
 
+def test_its_age_and_how_long_a_swap_took_are_told(scene: Scene) -> None:
+    def swaps() -> float:
+        return metrics.REGISTRY.get_sample_value("headrace_model_swap_seconds_count", {"model": MODEL_NAME}) or 0.0
+
+    def trained(role: str) -> float | None:
+        name = "headrace_model_trained_timestamp_seconds"
+        return metrics.REGISTRY.get_sample_value(name, {"model": MODEL_NAME, "role": role})
+
+    one, two = register(scene.packages, 1), register(scene.packages, 2)
+    promote(scene.bus, one)
+    before = swaps()
+    with running(scene.service):
+        scene.wait_for(1)
+        assert swaps() == before, "it was announced before this process began"
+        announce(scene.bus, "canaried", two, share=0.5)
+        scene.wait_for(1, 2)
+        assert swaps() == before + 1
+        assert (trained("champion"), trained("canary")) == (one.trained_at.timestamp(), two.trained_at.timestamp())
+        promote(scene.bus, two)
+        scene.wait_for(2)
+        assert swaps() == before + 2
+        assert (trained("champion"), trained("canary")) == (two.trained_at.timestamp(), None)
+
+
 def test_a_share_that_grows_takes_effect_without_loading_the_canary_again(scene: Scene) -> None:
     one, two = register(scene.packages, 1), register(scene.packages, 2)
     promote(scene.bus, one)
@@ -228,7 +252,7 @@ def test_a_batch_is_decided_by_one_set_of_roles_while_these_change(scene: Scene)
     batches: list[set[int]] = []
 
     def decided_by(version: int) -> bool:
-        decisions = scorer.decided(vectors, [[]] * len(vectors), path="test")
+        decisions = scorer.decided(vectors, [[]] * len(vectors), path="stream")
         batches.append({decision.model_version for decision in decisions})
         assert not any(decision.degraded for decision in decisions)
         return batches[-1] == {version}

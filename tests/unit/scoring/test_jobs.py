@@ -28,6 +28,7 @@ from shared.features.engine import FeatureEngine
 from shared.files.event_file import EventFile
 from shared.intake.http import DescribedApi
 from shared.models.packages import Packages
+from shared.runtime import metrics
 from shared.runtime.clock import ManualClock
 from tests.unit.scoring.file_scene import BLOCKED, POLICY, deciding, loaded, payments, suspicious_by_everything, written
 
@@ -35,6 +36,7 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 KEPT_FOR = timedelta(hours=24)
 BYTES_MAX = 1_000_000
 FEW = payments(60, days=2)
+VERDICTS = ("approve", "review", "decline")
 
 
 def wait_until(reached: Callable[[], bool], told: str) -> None:
@@ -148,6 +150,18 @@ def test_a_job_gives_the_bytes_that_the_same_file_gives_here(scene: Scene, tmp_p
         location = scene.submitted(file.file.read_bytes(), result="csv", fraud_column="FRAUD")
         scene.ended(location, "done")
     assert scene.client.get(f"{location}/result").content == out.read_bytes()
+
+
+def test_what_a_file_decided_is_counted_where_it_was_handed_in(scene: Scene) -> None:
+    def counted() -> float:
+        names = ("headrace_decisions_total", {"degraded": "", "path": "batch", "role": "champion"})
+        values = (metrics.REGISTRY.get_sample_value(names[0], names[1] | {"decision": each}) for each in VERDICTS)
+        return sum(value or 0.0 for value in values)
+
+    before = counted()
+    with scene.working():
+        scene.ended(scene.submitted(json_lines(FEW)), "done")
+    assert counted() - before == len(FEW)
 
 
 def test_a_job_that_runs_is_cancelled_and_then_removed(scene: Scene) -> None:

@@ -61,7 +61,7 @@ def test_a_decision_says_which_version_made_it_and_in_which_role(models: list[Sc
     vectors = [vector(100) for _ in CARDS[:200]]
     vectors = [replace(v, transaction=replace(v.transaction, card_id=c)) for v, c in zip(vectors, CARDS, strict=False)]
     scorer = Scorer(lambda: roles, lambda: BEFORE_THE_FIRST, fallback="review")
-    decisions = scorer.decided(vectors, [[]] * len(vectors), path="test")
+    decisions = scorer.decided(vectors, [[]] * len(vectors), path="stream")
     of_canary = canary_cards(roles, CARDS[:200])
     assert {d.card_id for d in decisions if (d.model_version, d.model_role) == (2, "canary")} == of_canary
     assert {d.card_id for d in decisions if (d.model_version, d.model_role) == (1, "champion")} == (

@@ -32,7 +32,7 @@ def roles(tmp_path: Path) -> Roles[ScoringModel]:
 
 def decided(roles: Roles[ScoringModel], vectors: list[FeatureVector]) -> list[Decision]:
     scorer = Scorer(lambda: roles, lambda: BEFORE_THE_FIRST, fallback="review")
-    return scorer.decided(vectors, [[]] * len(vectors), path="test")
+    return scorer.decided(vectors, [[]] * len(vectors), path="stream")
 
 
 def shadows_of(roles: Roles[ScoringModel], vectors: list[FeatureVector]) -> list[ShadowScore]:

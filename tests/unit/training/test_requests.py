@@ -12,6 +12,7 @@ from shared.contracts.chain import first_broken_link
 from shared.contracts.events import DeadLetter, ModelEvent
 from shared.contracts.topics import RETRAINING
 from shared.features.catalog.fraud import FRAUD
+from shared.runtime import metrics
 from shared.runtime.loop import Delivery
 from tests.model_events import model_event
 from tests.unit.training.request_scene import INTERVAL, SECOND, Service, actions
@@ -39,6 +40,17 @@ def test_the_outcome_of_a_run_is_announced_with_what_proves_it(tmp_path: Path) -
     assert promoted.trace_id == request.event.trace_id
     assert promoted.feature_version == FRAUD.version
     assert registered.metrics == {"average_precision": 0.5}
+
+
+def test_it_shows_while_a_model_is_being_trained(tmp_path: Path) -> None:
+    def running(model_name: str) -> float | None:
+        return metrics.REGISTRY.get_sample_value("headrace_training_running", {"model": model_name})
+
+    service, seen = Service(tmp_path), list[tuple[float | None, float | None]]()
+    service.trainer.during = lambda: seen.append((running("fraud"), running("recommendation")))
+    service.answered(service.requested("first"))
+    assert seen == [(1.0, 0.0)]
+    assert running("fraud") == 0.0
 
 
 def test_a_request_that_comes_again_trains_once_whoever_gets_it(tmp_path: Path) -> None:

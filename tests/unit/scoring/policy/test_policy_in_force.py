@@ -105,6 +105,20 @@ def test_a_policy_that_cannot_be_used_stays_out_and_the_one_before_stays(bus: Me
         wait_until(lambda: policy.current().version == 4, "version 4")
 
 
+def test_rules_that_left_show_no_errors_any_more(bus: MemoryBus) -> None:
+    def errors() -> float | None:
+        return metrics.REGISTRY.get_sample_value("headrace_rule_errors_total", {"rule": "gone"})
+
+    in_force = PolicyInForce(bus, PAYMENTS)
+    publish(bus, with_rules(rule("gone", "attributes.basket > 5", "review")))
+    with running(service(in_force)):
+        wait_until(lambda: verdict(in_force)[0] == 1, "the first")
+        assert (errors() or 0.0) > 0
+        publish(bus, REVIEWS)
+        wait_until(lambda: verdict(in_force)[0] == 2, "the second")
+        wait_until(lambda: errors() is None, "its rule is shown no more")
+
+
 def test_a_record_that_was_tampered_with_or_cannot_be_read_decides_nothing(bus: MemoryBus) -> None:
     publish(bus, REVIEWS)
     ChainedLog(bus, POLICIES, PolicyEvent).append(
