@@ -200,7 +200,7 @@ def test_it_starts_without_an_env_file() -> None:
 
 
 def test_every_variable_that_the_services_are_given_is_one_of_theirs() -> None:
-    known = {name.upper() for settings in SETTINGS for name in settings.model_fields}
+    known = {name.upper() for settings in SETTINGS for name in settings.model_fields} | {"JOBLIB_TEMP_FOLDER"}
     for service in SERVICES:
         assert CONTAINERS[service]["environment"].keys() <= known
     assert CONTAINERS["simulator"]["environment"].keys() == {url_variable("ingest"), url_variable("scoring")}
