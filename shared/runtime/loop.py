@@ -195,8 +195,8 @@ class Loop:
             # What this poll brought may have been fetched as soon as the last one ended.
             as_of, heard = heard, self._clock.now()
             self._problem = None if standing or records else "waiting for partitions"
-            if standing:
-                self._tell_lag(standing.values())
+            if is_due or not records:
+                self._tell_lag(standing.values())  # also when every partition went to somebody else
             if (not records or self._handle(subscription, records)) and is_due:
                 self._tell_progress(standing, as_of)
 

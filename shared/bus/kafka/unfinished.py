@@ -24,6 +24,7 @@ from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 from kafka.structs import TopicPartition as Place
 
 from shared.bus.base import BusUnavailableError
+from shared.bus.kafka.connection import position_of
 
 log = logging.getLogger(__name__)
 
@@ -80,49 +81,55 @@ async def find_open(
 ) -> list[Open]:
     """Return what `topics` and a group's progress hold open under producers whose epoch is beyond it.
 
+    A partition whose leader is not there or not ready is waited for, as after a broker's start; for so long only, since
+    it may have none for days. What could not be looked at is logged.
+
     epochs: of the producers just taken over, by producer id.
     """
-    found: list[Open] = []
-    for leader, places in (await _places(net, connections, topics, group)).items():
-        asked = [DescribeProducersRequest.TopicRequest(name=name, partition_indexes=at) for name, at in places.items()]
-        answer = await connections.send(DescribeProducersRequest(topics=asked), leader)
-        found += [
-            Open(
-                Place(topic.name, partition.partition_index),
-                leader,
-                state.producer_id,
-                state.producer_epoch,
-                max(state.coordinator_epoch, 0),
-            )
-            for topic in answer.topics
-            for partition in topic.partitions
-            for state in partition.active_producers
-            if state.current_txn_start_offset >= 0 and state.producer_epoch < epochs.get(state.producer_id, -1)
-        ]
+    deadline = time.monotonic() + LEADERS_SECONDS_MAX
+    while True:
+        places = await _places(connections, topics, group)
+        unanswered = places.pop(_NOBODY, [])
+        found: list[Open] = []
+        for leader, of_leader in places.items():
+            answers = await _producers(connections, leader, of_leader)
+            unanswered += [place for place, answer in answers.items() if answer.error_code]
+            found += [
+                Open(place, leader, state.producer_id, state.producer_epoch, max(state.coordinator_epoch, 0))
+                for place, answer in answers.items()
+                for state in answer.active_producers
+                if state.current_txn_start_offset >= 0 and state.producer_epoch < epochs.get(state.producer_id, -1)
+            ]
+        if not unanswered or time.monotonic() > deadline:
+            break
+        await net.sleep(RETRY_SECONDS)
+    if unanswered:
+        where = ", ".join(f"{place.topic}/{place.partition}" for place in unanswered)
+        log.warning("whether a transaction of ours was left open is not known of %s: no leader, or no READ", where)
     return found
 
 
-async def _places(net: Any, connections: Any, topics: Sequence[str], group: str) -> dict[int, dict[str, list[int]]]:
-    """Return the partitions of `topics` and the one that has the group's progress, by leader and topic.
-
-    One without a leader is waited for, as after a broker's start; for so long only, since it may have none for days.
-    """
+async def _places(connections: Any, topics: Sequence[str], group: str) -> dict[int, list[Any]]:
+    """Return the partitions of `topics`, and the one that has the group's progress, by leader."""
     asked = [MetadataRequest.MetadataRequestTopic(name=name) for name in (*topics, *([OFFSETS] if group else []))]
-    deadline = time.monotonic() + LEADERS_SECONDS_MAX
-    while True:
-        answer = await connections.send(MetadataRequest(topics=asked, allow_auto_topic_creation=False), None)
-        by_leader: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for topic in answer.topics:
-            of_group = (
-                partition_of(group, len(topic.partitions)) if topic.name == OFFSETS and topic.partitions else None
-            )
-            for partition in topic.partitions:
-                if of_group in (None, partition.partition_index):
-                    by_leader[partition.leader_id][topic.name].append(partition.partition_index)
-        without = by_leader.pop(_NOBODY, None)
-        if not without or time.monotonic() > deadline:
-            return by_leader
-        await net.sleep(RETRY_SECONDS)
+    answer = await connections.send(MetadataRequest(topics=asked, allow_auto_topic_creation=False), None)
+    by_leader: dict[int, list[Any]] = defaultdict(list)
+    for topic in answer.topics:
+        wanted = partition_of(group, len(topic.partitions) or 1) if topic.name == OFFSETS else None
+        for partition in topic.partitions:
+            if wanted in (None, partition.partition_index):
+                by_leader[partition.leader_id].append(Place(topic.name, partition.partition_index))
+    return by_leader
+
+
+async def _producers(connections: Any, leader: int, places: Sequence[Any]) -> dict[Any, Any]:
+    """Return what a leader says of who writes to its partitions, by partition."""
+    by_topic: dict[str, list[int]] = defaultdict(list)
+    for place in places:
+        by_topic[place.topic].append(place.partition)
+    asked = [DescribeProducersRequest.TopicRequest(name=name, partition_indexes=at) for name, at in by_topic.items()]
+    answer = await connections.send(DescribeProducersRequest(topics=asked), leader)
+    return {Place(topic.name, each.partition_index): each for topic in answer.topics for each in topic.partitions}
 
 
 def decisions(connection: Mapping[str, Any], transactional_id: str, transactions: Sequence[Open]) -> dict[int, Decided]:
@@ -141,7 +148,10 @@ def decisions(connection: Mapping[str, Any], transactional_id: str, transactions
         consumer.seek_to_beginning(place)
         end = consumer.end_offsets([place])[place]
         statuses: list[tuple[int, int, int]] = []
-        while consumer.position(place, timeout_ms=int(READ_SECONDS_MAX * 1000)) < end:
+        deadline = time.monotonic() + READ_SECONDS_MAX
+        while position_of(consumer, place) < end:
+            if time.monotonic() > deadline:
+                raise BusUnavailableError(f"{STATES}/{place.partition} was not read to its end in {READ_SECONDS_MAX} s")
             for record in consumer.poll(1000).get(place, ()):
                 if record.value is not None and _KEY.unpack_from(record.key)[0] == 0:
                     name = record.key[_KEY.size :].decode()
