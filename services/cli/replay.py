@@ -52,12 +52,7 @@ _AfterEnd = Annotated[
 _Speed = Annotated[float, typer.Option(min=0, help="Seconds of event time per second; 0 is as fast as ingest accepts.")]
 _Rate = Annotated[float, typer.Option(min=0, help="Events per second instead; 0 is no limit.")]
 _Batch = Annotated[int, typer.Option(min=1, help="Most events in one request.")]
-_Url = Annotated[
-    str | None,
-    typer.Option(
-        "--url", envvar=url_variable("ingest"), help="Address of ingest; by default that of the running platform."
-    ),
-]
+_Url = Annotated[str | None, typer.Option("--url", help="Address of ingest; by default that of the running platform.")]
 _ApiKey = Annotated[
     str | None,
     typer.Option(
@@ -133,7 +128,7 @@ def _problems_told() -> Iterator[None]:
 def _running_ingest(home: Path) -> str:
     url = discover(home).services.get("ingest")
     if url is None:
-        raise ReplayError("the address of ingest is not known; give it with --url")
+        raise ReplayError(f"the address of ingest is not known; give it with --url, or set {url_variable('ingest')}")
     return url
 
 

@@ -47,15 +47,8 @@ _LabelDelay = Annotated[
 _Shop = Annotated[bool, typer.Option("--shop", help="Shoppers too, who ask for recommendations and click.")]
 _Visits = Annotated[float, typer.Option(min=0, max=100, help="Visits to the shop a second.")]
 _Seed = Annotated[int, typer.Option(min=0, help="Which cards, merchants, items and shoppers there are.")]
-_Url = Annotated[
-    str | None,
-    typer.Option(
-        "--url", envvar=url_variable("ingest"), help="Address of ingest; by default that of the running platform."
-    ),
-]
-_ScoringUrl = Annotated[
-    str | None, typer.Option(envvar=url_variable("scoring"), help="Likewise of scoring, which --shop asks.")
-]
+_Url = Annotated[str | None, typer.Option("--url", help="Address of ingest; by default that of the running platform.")]
+_ScoringUrl = Annotated[str | None, typer.Option(help="Likewise of scoring, which --shop asks.")]
 _ApiKey = Annotated[
     str | None,
     typer.Option(

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -23,6 +23,8 @@ from services.local.overview import Evidence, Overview, ProcessStatus
 from services.local.survey import OWN_RULES, Look, Sources, look, overview
 
 _SECONDS = 1.0
+_LOG_EVERY_SECONDS = 10.0
+"""--watch asks the log no more often: dead-letter topics are read from their start."""
 _SHOWN_MAX = 4
 _PROBLEM_CHARACTERS_MAX = 300
 
@@ -42,7 +44,8 @@ def status(
 ) -> None:
     """Show whether all is well: processes, what passes, models, drift, alerts, dead letters.
 
-    Takes a second: rates and latencies are of that second. Exits with status 1 when something is not ready.
+    Takes a second: rates and latencies are of that second. Exits with status 1 when something is not ready; with
+    --watch, at the last look.
     """
     addresses = discover(home)
     urls = process_urls(home, os.environ)
@@ -53,7 +56,7 @@ def status(
         now = look(urls)
         seen = overview(earlier, now, sources)
         if watch:
-            _watch(urls, now, seen, sources)
+            seen = _watch(urls, now, seen, sources)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(seen)))
     elif not watch:
@@ -61,13 +64,31 @@ def status(
     raise typer.Exit(0 if seen.is_ready else 1)
 
 
-def _watch(urls: dict[str, str | None], earlier: Look, seen: Overview, sources: Sources) -> None:
+def _watch(urls: Mapping[str, str | None], earlier: Look, seen: Overview, sources: Sources) -> Overview:
+    """Show it anew until Ctrl-C; return what was seen last."""
     with contextlib.suppress(KeyboardInterrupt), Live(_screen(seen), console=console, screen=True) as live:
-        while True:
-            time.sleep(_SECONDS)
-            now = look(urls)
-            live.update(_screen(overview(earlier, now, sources)), refresh=True)
-            earlier = now
+        for latest in watched(urls, earlier, seen, sources, log_every_seconds=_LOG_EVERY_SECONDS):
+            live.update(_screen(latest), refresh=True)
+            seen = latest
+    return seen
+
+
+def watched(
+    urls: Mapping[str, str | None], earlier: Look, seen: Overview, sources: Sources, *, log_every_seconds: float
+) -> Iterator[Overview]:
+    """Look again and again, every second; between two looks at the log, what it held and said stays as it was seen."""
+    log_seen_at = earlier.at_seconds
+    while True:
+        time.sleep(_SECONDS)
+        now = look(urls)
+        if now.at_seconds - log_seen_at >= log_every_seconds:
+            seen = overview(earlier, now, sources)
+            log_seen_at = now.at_seconds
+        else:
+            kept = {"dead_letters": seen.dead_letters, "log_problem": seen.log_problem}
+            seen = msgspec.structs.replace(overview(earlier, now, sources._replace(bus=None)), **kept)
+        yield seen
+        earlier = now
 
 
 def _screen(seen: Overview) -> RenderableType:

@@ -19,7 +19,7 @@ _HTTP_SECONDS_MAX = 5.0
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """One thing that is wrong; since: when it began to fire, where that is known."""
+    """One thing that is wrong; since: when Prometheus first saw it, before it had lasted long enough to fire."""
 
     name: str
     severity: str

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from services.local.addresses import SERVICES, Addresses
+from services.local.addresses import Addresses
 from services.local.checks.examination import Check, examine
 from services.local.checks.finding import Area, Finding
 from services.local.checks.kafka import check_kafka
@@ -16,7 +16,7 @@ from services.local.checks.registry import check_registry
 from services.local.checks.rejected import check_rejected
 from services.local.checks.services import check_services
 from services.local.checks.settings import check_settings
-from services.local.discovery import discover
+from services.local.discovery import discover, process_urls
 from services.local.errors import PlatformError
 from services.local.processes import ROOT
 from shared.bus.base import Bus
@@ -39,7 +39,11 @@ def diagnose(home: Path, environment: Mapping[str, str], *, clock: Clock) -> lis
         "machine": partial(check_machine, machine=Machine(home, ROOT / "requirements.lock", problem is None)),
         "settings": partial(check_settings, environment=environment, home=home),
     }
-    checks |= _neighbours(home, addresses, settings, clock) if problem is None else _absent(problem)
+    if problem is None:
+        checks |= _neighbours(home, addresses, settings, clock)
+        checks["services"] = partial(check_services, urls=process_urls(home, environment))
+    else:
+        checks |= _absent(problem)
     return examine(checks, seconds_max=SECONDS_MAX, clock=clock)
 
 
@@ -73,7 +77,6 @@ def _neighbours(home: Path, addresses: Addresses, settings: ServiceSettings, clo
     checks["registry"] = partial(
         check_registry, home=home, tracking_uri=settings.mlflow_tracking_uri, open_bus=open_bus
     )
-    checks["services"] = partial(check_services, services=addresses.services, names=SERVICES)
     return checks
 
 

@@ -86,5 +86,5 @@ def _process(client: httpx.Client, name: str, base_url: str | None) -> Process:
     try:
         answer = client.get(f"{base_url}/metrics").raise_for_status()
         return Process(name, service, base_url, problem, Scrape(answer.text))
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return Process(name, service, base_url, problem or f"{base_url}/metrics cannot be read: {error}", Scrape())

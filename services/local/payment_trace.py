@@ -11,7 +11,7 @@ from shared.bus.base import Bus, Record
 from shared.contracts import codec
 from shared.contracts.codec import BadRecordError
 from shared.contracts.events import DeadLetter, Decision, Event, FeatureVector, Label, ShadowScore, Transaction
-from shared.contracts.topics import BY_NAME, FEATURES, LABELS, SCORES, SHADOWS, TRANSACTIONS
+from shared.contracts.topics import BY_NAME, DEAD_LETTER_SUFFIX, FEATURES, LABELS, SCORES, SHADOWS, TRANSACTIONS
 
 _TOPICS = (TRANSACTIONS, FEATURES, SCORES, SHADOWS, LABELS)
 _POLL_SECONDS = 0.2
@@ -105,7 +105,7 @@ def _about(bus: Bus, ids: Collection[str], since: datetime) -> Iterator[Found]:
 
 
 def _exists(name: str) -> bool:
-    return name in BY_NAME or bool(BY_NAME[name.removesuffix(".dlq")].read_by)
+    return name in BY_NAME or bool(BY_NAME[name.removesuffix(DEAD_LETTER_SUFFIX)].read_by)
 
 
 def _matching(record: Record, value: bytes, ids: Collection[str]) -> Iterator[Found]:

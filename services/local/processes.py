@@ -137,6 +137,8 @@ def http_problem(
     try:
         answer = get(f"{base_url}/health/ready", timeout=_PROBE_SECONDS_MAX)
         problems = answer.json().get("problems", {})
+    except httpx.InvalidURL as error:
+        return f"{base_url} is no address: {error}"
     except (httpx.HTTPError, ValueError) as error:
         return f"{base_url} does not answer: {error}"
     if answer.is_success or (problems and problems.keys() <= set(excused)):

@@ -62,6 +62,16 @@ class Contents(Struct, frozen=True, kw_only=True):
     files: list[CarriedFile]
 
 
+def is_path_part(text: str) -> bool:
+    """Tell whether `text` names one file or folder, and leads nowhere else."""
+    return text not in {"", ".", ".."} and not set(text) & set("/\\\0")
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a backup may hold a file of this name: it stays below whatever folder it is put into."""
+    return all(map(is_path_part, name.split("/")))
+
+
 def topic_name(topic: Topic) -> str:
     """Return the name of the file with a topic's records, one JSON object a line."""
     return f"topics/{topic.name}.jsonl"

@@ -4,7 +4,6 @@ A file in the home marks a restore that is under way, so that one that was inter
 backup alone.
 """
 
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from services.local.backup.contents import (
     BackupError,
     CarriedRecord,
     Contents,
+    is_path_part,
     model_name,
     topic_name,
 )
@@ -48,29 +48,34 @@ _Records = Mapping[str, Sequence[CarriedRecord]]
 _Versions = Mapping[tuple[str, int], Package]
 
 
-def restore(bus: Bus, home: Path, backup_file: Path, *, local_runs: bool, keys_file: Path, say: Say) -> Contents:
+def restore(bus: Bus, home: Path, backup_file: Path, *, local_runs: bool, keys_file: Path | None, say: Say) -> Contents:
     """Restore a backup; return what it holds. Again after an interruption goes on where that came.
 
     local_runs: MLflow keeps its records on this machine, so those of the backup are put there. keys_file: where the API
-    keys go, if the backup has them.
+    keys go, if the backup has them and they are not there already; None leaves them out.
 
     Raises:
         BackupError: the backup is damaged, or there is something here that it would mix with or replace; nothing was
-            written then.
+            written then, but topics that were missing are made before their records are looked for.
         BusUnavailableError: the log does not answer; restore again.
     """
     with opened(backup_file) as backup:
         records = {topic.name: records_in(backup.read(topic_name(topic))) for topic in CARRIED}
         versions = _checked_versions(backup, backup_file, records)
         mark, mark_text = home / MARK_NAME, sha256(backup.read(CONTENTS_NAME))
-        bus.create_topics(TOPICS)
-        if not mark.exists():
-            _refuse_unless_empty(bus, home, backup, keys_file, local_runs=local_runs)
-        elif mark.read_text() != mark_text:
+        if not backup.holds(KEYS_NAME):
+            keys_file = None
+        is_begun = mark.exists()
+        if is_begun and mark.read_text() != mark_text:
             raise BackupError(
                 f"the restore of another backup into {home} was interrupted: restore that one again, or begin with "
                 "an empty home and log"
             )
+        others = _other_keys(backup, keys_file)
+        _refuse(others if is_begun else [*_files_there(home, backup, local_runs=local_runs), *others])
+        bus.create_topics(TOPICS)  # no earlier, and no later: what is not there cannot be read
+        if not is_begun:
+            _refuse(_records_there(bus))
         _leave(mark, mark_text)
         _restore_files(backup, home, versions, keys_file, local_runs=local_runs, say=say)
         for topic in CARRIED:
@@ -93,7 +98,11 @@ def _checked_versions(backup: Backup, backup_file: Path, records: _Records) -> _
     found = {}
     for event in readable([record.value for record in records[MODELS.name]], ModelEvent):
         version = (event.model_name, event.model_version)
-        if event.action != "registered" or not backup.holds(model_name(*version, MODEL_FILE)):
+        if event.action != "registered":
+            continue
+        if not is_path_part(event.model_name):
+            raise BackupError(f"{backup_file} has a model {event.model_name!r}, which leads out of {MODELS_FOLDER}/")
+        if not backup.holds(model_name(*version, MODEL_FILE)):
             continue
         manifest, onnx = (backup.read(model_name(*version, file)) for file in (MANIFEST_FILE, MODEL_FILE))
         announced = Announced(*version, event.model_digest, event.manifest_digest)
@@ -105,15 +114,27 @@ def _checked_versions(backup: Backup, backup_file: Path, records: _Records) -> _
     return found
 
 
-def _refuse_unless_empty(bus: Bus, home: Path, backup: Backup, keys_file: Path, *, local_runs: bool) -> None:
-    there = [f"{count} records on {topic.name}" for topic in CARRIED if (count := len(read_records(bus, topic)))]
-    models = home / MODELS_FOLDER
+def _files_there(home: Path, backup: Backup, *, local_runs: bool) -> list[str]:
+    models, database = home / MODELS_FOLDER, home / DATABASE_NAME
     packages = Packages(models)
     folders = sorted(path.name for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
-    there += [f"{name} {version} in {models}" for name in folders for version in packages.versions(name)]
-    files = [home / DATABASE_NAME] if local_runs and backup.holds(DATABASE_NAME) else []
-    files += [keys_file] if backup.holds(KEYS_NAME) else []
-    there += [str(path) for path in files if path.exists()]
+    there = [f"{name} {version} in {models}" for name in folders for version in packages.versions(name)]
+    if local_runs and backup.holds(DATABASE_NAME) and database.exists():
+        there.append(str(database))
+    return there
+
+
+def _other_keys(backup: Backup, keys_file: Path | None) -> list[str]:
+    if keys_file is None or not keys_file.exists() or keys_file.read_bytes() == backup.read(KEYS_NAME):
+        return []
+    return [f"other API keys in {keys_file}, which --without-keys leaves in force"]
+
+
+def _records_there(bus: Bus) -> list[str]:
+    return [f"{count} records on {topic.name}" for topic in CARRIED if (count := len(read_records(bus, topic)))]
+
+
+def _refuse(there: Sequence[str]) -> None:
     if there:
         raise BackupError(
             f"there is something here already: {', '.join(there)}. Restore into an empty platform: another "
@@ -122,15 +143,16 @@ def _refuse_unless_empty(bus: Bus, home: Path, backup: Backup, keys_file: Path, 
 
 
 def _restore_files(
-    backup: Backup, home: Path, versions: _Versions, keys_file: Path, *, local_runs: bool, say: Say
+    backup: Backup, home: Path, versions: _Versions, keys_file: Path | None, *, local_runs: bool, say: Say
 ) -> None:
     packages = Packages(home / MODELS_FOLDER)
     for (name, version), package in versions.items():
         packages.replace(name, version, package)
     say(f"{len(versions)} model versions written to {home / MODELS_FOLDER}")
-    if backup.holds(KEYS_NAME):
+    if keys_file is not None and keys_file.exists():
+        say(f"the API keys are in {keys_file} already")  # which may be read-only
+    elif keys_file is not None:
         backup.copy(KEYS_NAME, keys_file)
-        keys_file.chmod(stat.S_IRUSR | stat.S_IWUSR)
         say(f"API keys written to {keys_file}")
     if not local_runs or not backup.holds(DATABASE_NAME):
         return

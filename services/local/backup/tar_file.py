@@ -1,6 +1,7 @@
 """The tar file of a backup: written whole or not at all, and read only once every byte has been checked."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -12,13 +13,23 @@ from typing import IO
 
 import msgspec
 
-from services.local.backup.contents import CONTENTS_NAME, DIGEST_NAME, FORMAT, BackupError, CarriedFile, Contents
+from services.local.backup.contents import (
+    CONTENTS_NAME,
+    DIGEST_NAME,
+    FORMAT,
+    BackupError,
+    CarriedFile,
+    Contents,
+    is_file_name,
+)
 
 _CHUNK_BYTES = 1 << 20
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What a file system that has none answers."""
 
 
 class BackupWriter:
-    """Adds files to a backup, and remembers what it added."""
+    """Adds files to a backup, and remembers what it added; raises BackupError for a name that cannot come back."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
@@ -40,6 +51,8 @@ class BackupWriter:
         self.add(DIGEST_NAME, hashlib.sha256(encoded).hexdigest().encode())
 
     def _add(self, name: str, size_bytes: int, source: IO[bytes]) -> None:
+        if not is_file_name(name):
+            raise BackupError(f"{name!r} cannot be restored under that name: rename or remove that file")
         described = tarfile.TarInfo(name)
         described.size, described.mode = size_bytes, 0o600
         digested = _Digested(source)
@@ -71,14 +84,28 @@ def written(path: Path) -> Iterator[BackupWriter]:
     if path.exists():
         raise BackupError(f"{path} is there already; name another file")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-") as aside:
-            with tarfile.open(fileobj=aside, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                yield BackupWriter(tar)
-            aside.flush()
-            os.fsync(aside.fileno())
-            os.link(aside.name, path)  # and unlike a rename it never replaces what came meanwhile
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+            aside = Path(folder) / path.name
+            aside.touch(mode=0o600)
+            with aside.open("r+b") as file:
+                with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+                    yield BackupWriter(tar)
+                file.flush()
+                os.fsync(file.fileno())
+            _put(aside, path)
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error}") from error
+
+
+def _put(aside: Path, path: Path) -> None:
+    """Give a file its name, and never replace what came there meanwhile."""
+    try:
+        os.link(aside, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        path.touch(mode=0o600, exist_ok=False)  # the name is ours from here on
+        aside.replace(path)
 
 
 class Backup:
@@ -138,6 +165,10 @@ def _checked(path: Path, tar: tarfile.TarFile) -> Contents:
     if names[:-2] != [file.name for file in contents.files]:
         raise _damaged(path, "the list of its files")
     for file in contents.files:
+        if not is_file_name(file.name):
+            raise BackupError(
+                f"{path} holds {file.name!r}, which leads out of it: no backup of Headrace, do not use it"
+            )
         with _member(tar, file.name) as member:
             digested = _Digested(member)
             while digested.read(_CHUNK_BYTES):

@@ -36,7 +36,7 @@ def _mlflow(area: Area, home: Path, uri: str | None) -> Finding:
     advice = "see that it runs, and that MLFLOW_TRACKING_URI names it; what is in force is served without it"
     try:
         answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=_HTTP_SECONDS_MAX)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return area.failed("mlflow", f"{address} does not answer: {without_credentials(str(error))}", advice)
     if not answer.is_success:
         return area.failed("mlflow", f"{address} answers {answer.status_code}", advice)

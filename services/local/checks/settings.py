@@ -1,7 +1,8 @@
 """The environment: names nobody reads, values that do not hold, the file of keys."""
 
+import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -25,9 +26,19 @@ _SETTINGS: Mapping[str, type[ServiceSettings]] = {
 }
 
 
-def check_settings(area: Area, environment: Mapping[str, str], *, home: Path) -> Sequence[Finding]:
-    """Look at the environment of this process, which services started from here have too."""
-    return [*_names(area, environment), *_values(area), *_keys(area, environment, home)]
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)
+
+
+def check_settings(
+    area: Area, environment: Mapping[str, str], *, home: Path, writable: Callable[[Path], bool] = _writable
+) -> Sequence[Finding]:
+    """Look at the environment of this process, which services started from here have too.
+
+    writable: whether this process may change what is in a folder.
+    """
+    keys_file = Path(environment.get("HEADRACE_KEYS_FILE") or home / KEYS_FILE_NAME)
+    return [*_names(area, environment), *_values(area), *_keys(area, keys_file, writable)]
 
 
 def _names(area: Area, environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -55,8 +66,7 @@ def _values(area: Area) -> Iterator[Finding]:
         yield area.ok("values", "every setting holds")
 
 
-def _keys(area: Area, environment: Mapping[str, str], home: Path) -> Iterator[Finding]:
-    path = Path(environment.get("HEADRACE_KEYS_FILE") or home / KEYS_FILE_NAME)
+def _keys(area: Area, path: Path, writable: Callable[[Path], bool]) -> Iterator[Finding]:
     try:
         keys = read_keys(path)
     except KeysFileError as error:
@@ -67,7 +77,10 @@ def _keys(area: Area, environment: Mapping[str, str], home: Path) -> Iterator[Fi
         return
     in_force = sum(key.revoked_at is None for key in keys)
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if not writable(path.parent):
+        # As a mounted Secret, whose mode is not for us to set.
+        yield area.ok("keys", f"{path} has {in_force} keys in force, and cannot be changed from here")
+    elif mode & (stat.S_IRWXG | stat.S_IRWXO):
         told = f"{path} has mode {mode:o}: others than its owner may use it"
         yield area.warning("keys", told, f"`chmod 600 {path}`")
     else:
