@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from services.cli.terminal import HOME, Home, address_table, console, say
-from services.local.demo import run_demo
+from services.local.demo.run import run_demo
 from services.local.lifecycle import bring_down, bring_up
 from services.local.replicas import parse_replicas
 

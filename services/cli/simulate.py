@@ -18,12 +18,12 @@ from services.ingest.replay import ReplayError
 from services.ingest.replay.courier import Courier
 from services.local.discovery import discover, url_variable
 from services.local.errors import PlatformError
-from services.local.shoppers import Shoppers
-from services.local.shoppers_world import ShopConfig
-from services.local.simulated_payments import LivePayments
-from services.local.simulated_visits import LiveVisits
-from services.local.simulation import Progress, Simulation, SimulationPlan
-from services.local.simulator import SimulatorConfig
+from services.local.simulation.sending import Progress, Simulation, SimulationPlan
+from services.local.simulation.sent_payments import LivePayments
+from services.local.simulation.sent_visits import LiveVisits
+from services.local.simulation.shop_world import ShopConfig
+from services.local.simulation.shoppers import Shoppers
+from services.local.simulation.simulator import SimulatorConfig
 from services.local.supervisor import stop_signals_raise
 from shared.runtime.clock import SystemClock
 

@@ -61,7 +61,7 @@ def test_the_rules_would_notice() -> None:
     assert not allowed("shared.features.engine", "shared.store.base")
     assert not allowed("shared.store.redis", "shared.store.memory")
     assert not allowed("services.ingest.app", "kafka.errors")
-    assert allowed("services.local.demo", "services.training.app")
+    assert allowed("services.local.demo.run", "services.training.app")
 
 
 @pytest.mark.parametrize("name", ["kafka", "redis", "onnxruntime", "sklearn", "skl2onnx", "prometheus_client"])

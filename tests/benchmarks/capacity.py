@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from services.local.platform import Platform
-from services.local.simulator import Simulator, SimulatorConfig
+from services.local.simulation.simulator import Simulator, SimulatorConfig
 from services.local.supervisor import Supervisor
 from shared.contracts.events import Transaction
 from shared.contracts.topics import FEATURES, SCORES, TRANSACTIONS

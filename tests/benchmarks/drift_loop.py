@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.local.platform import Platform
-from services.local.simulator import SimulatorConfig
+from services.local.simulation.simulator import SimulatorConfig
 from services.training.archive import Archive
 from services.training.settings import TrainingSettings
 from shared.features.catalog.fraud import FRAUD

@@ -14,10 +14,10 @@ import httpx
 import numpy as np
 from rich.console import Console
 
-from services.local.demo_traffic import with_labels_due
+from services.local.demo.traffic import with_labels_due
 from services.local.model_request import request_training
 from services.local.platform import Platform
-from services.local.simulator import Scenario, SimulatedPayment, Simulator, SimulatorConfig
+from services.local.simulation.simulator import Scenario, SimulatedPayment, Simulator, SimulatorConfig
 from services.training.model_log import ACTOR
 from shared.bus.base import Bus, Outgoing, Record
 from shared.contracts import codec

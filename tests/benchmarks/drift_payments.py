@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.local.simulator import SimulatedPayment, Simulator, SimulatorConfig
-from services.local.simulator_change import Drift, Rhythm
+from services.local.simulation.change import Drift, Rhythm
+from services.local.simulation.simulator import SimulatedPayment, Simulator, SimulatorConfig
 from shared.contracts.events import Label
 from shared.features.backfill import backfilled
 from shared.features.catalog.fraud import FRAUD

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from services.local.simulator_change import Drift
+from services.local.simulation.change import Drift
 from tests.benchmarks.drift_model import WATCHED_FROM_DAY
 
 PROMOTED_DAY = WATCHED_FROM_DAY + 0.4

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from services.local.platform import Platform
-from services.local.simulator import Simulator, SimulatorConfig
+from services.local.simulation.simulator import Simulator, SimulatorConfig
 from services.training.estimators.calibrated import Calibrated
 from services.training.estimators.export import export
 from services.training.estimators.families import Spec, build

@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from services.local.simulator import Simulator, SimulatorConfig
+from services.local.simulation.simulator import Simulator, SimulatorConfig
 from shared.contracts import codec
 from tests.benchmarks.report import Figure, publish
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from services.local.simulator import SimulatedPayment, Simulator, SimulatorConfig
+from services.local.simulation.simulator import SimulatedPayment, Simulator, SimulatorConfig
 from tests.benchmarks.drift_loop import figures
 from tests.benchmarks.drift_loop_arms import Arms
 from tests.benchmarks.drift_loop_live import STEP, Plan, hours

@@ -79,7 +79,9 @@ def test_only_settings_that_every_service_has_are_set_for_all() -> None:
     text = "".join(path.read_text() for path in manifests)
     names |= set(re.findall(r"\b(?:HEADRACE|KAFKA|REDIS|MLFLOW)_[A-Z_]+\b", text))
     own = {w["metadata"]["name"]: pod_of(w)["containers"][0].get("env", []) for w in workloads(SOURCES)}
-    for_one = {service: {entry["name"] for entry in entries} - {"JOBLIB_TEMP_FOLDER"} for service, entries in own.items()}
+    for_one = {
+        service: {entry["name"] for entry in entries} - {"JOBLIB_TEMP_FOLDER"} for service, entries in own.items()
+    }
     for service in SERVICES:
         assert for_one[service] <= settings_of(service)
         assert names - set().union(*for_one.values()) <= settings_of(service), f"{service} has no such setting"

@@ -8,16 +8,16 @@ from typing import Any
 
 import httpx
 
-from services.local.demo_history import HistoryFeed
-from services.local.demo_ledger import Ledger
-from services.local.demo_posting import post
-from services.local.demo_shop_history import post_interactions, post_shop
-from services.local.demo_traffic import LiveTraffic
+from services.local.demo.history import HistoryFeed
+from services.local.demo.ledger import Ledger
+from services.local.demo.posting import post
+from services.local.demo.shop_history import post_interactions, post_shop
+from services.local.demo.traffic import LiveTraffic
 from services.local.model_request import request_training
 from services.local.platform import Platform
-from services.local.shoppers import Shoppers
-from services.local.shoppers_world import ShopConfig
-from services.local.simulator import Simulator, SimulatorConfig
+from services.local.simulation.shop_world import ShopConfig
+from services.local.simulation.shoppers import Shoppers
+from services.local.simulation.simulator import Simulator, SimulatorConfig
 from shared.bus.base import Outgoing
 from shared.contracts.topics import INTERACTIONS, TRANSACTIONS
 from shared.models.manifest import MODEL_NAME, RECOMMENDATION

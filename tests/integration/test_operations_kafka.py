@@ -18,10 +18,14 @@ from services.local.backup.contents import CARRIED, BackupError
 from services.local.backup.making import back_up
 from services.local.backup.records import read_records
 from services.local.platform import Platform
+from services.scoring.policy.kinds import PAYMENTS
+from services.scoring.policy.publishing import Author, publication
 from services.training.model_log import ModelLog
 from shared.bus.base import Bus
+from shared.bus.chained_log import ChainedLog
 from shared.bus.memory import MemoryBus
-from shared.contracts.topics import TOPICS
+from shared.contracts.events import PolicyEvent
+from shared.contracts.topics import POLICIES, TOPICS
 from shared.models.packages import Packages
 from tests.events import START, payment
 from tests.model_events import model_event
@@ -62,28 +66,35 @@ def lived(home: Path) -> MemoryBus:
     event = registered(Packages(home / "models").manifest("fraud", 1))
     promoted = model_event("promoted", 1, model_digest=event.model_digest)
     ModelLog(bus).append(lambda _: [event, promoted, *(model_event("refused", 0, name=str(at)) for at in range(30))])
+    author = Author("ada", "a test", START)
+    ChainedLog(bus, POLICIES, PolicyEvent).append(lambda past: [publication(past, "reasons_max: 1", author, PAYMENTS)])
     scene.decide([payment(f"payment-{at}", amount=1_000 * at) for at in range(10)])
     return bus
 
 
 def test_a_platform_is_carried_to_another_broker(platform: Platform, tmp_path: Path) -> None:
     source, file = lived(tmp_path / "source"), tmp_path / "first.tar"
-    first = back_up(source, tmp_path / "source", tracking_uri=None, to=file, now=START, keys_file=None)
+    keys = tmp_path / "source" / "keys.json"
+    keys.write_text("those of the source")
+    first = back_up(source, tmp_path / "source", tracking_uri=None, to=file, now=START, keys_file=keys)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     assert isinstance(headrace(platform, "restore", str(file)).exception, BackupError)
     file.write_bytes(whole)
 
-    done = headrace(platform, "restore", str(file))
+    (platform.home / "keys.json").write_text("those of here")
+    assert "--without-keys" in str(headrace(platform, "restore", str(file)).exception)
+    done = headrace(platform, "restore", str(file), "--without-keys")
     assert done.exit_code == 0, done.output
     assert "fraud 1" in done.output
+    assert (platform.home / "keys.json").read_text() == "those of here"
     bus = platform.bus()
     assert values(bus) == values(source)
-    head = first.heads["models"]
-    assert head is not None
-    verified = headrace(platform, "audit", "verify", "--head", head)
+    proof = next(line for line in done.output.splitlines() if "headrace audit verify" in line)
+    assert f"--head {first.heads['models']} --policies-head {first.heads['policies']}" in proof
+    verified = headrace(platform, *proof.partition("headrace ")[2].split())
     assert verified.exit_code == 0, verified.output
-    assert "after the head given  0\n" in verified.output
+    assert verified.output.count("after the head given  0\n") == 2
     shutil.copytree(tmp_path / "source" / "archive", platform.home / "archive")
     replayed = headrace(platform, "replay-decision", "--sample", "10")
     assert "10 decisions replayed, 0 differ" in replayed.output, replayed.output

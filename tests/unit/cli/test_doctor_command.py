@@ -10,8 +10,8 @@ from services.local.addresses import SERVICES, Addresses
 from services.local.state import PlatformState, write_state
 
 
-def doctor(home: Path, *words: str) -> Result:
-    return CliRunner().invoke(app, ["doctor", "--home", str(home), *words], env={"COLUMNS": "200"})
+def doctor(home: Path, *words: str, **environment: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", "--home", str(home), *words], env={"COLUMNS": "200"} | environment)
 
 
 def test_before_anything_runs_it_looks_at_what_is_there(tmp_path: Path) -> None:
@@ -35,3 +35,16 @@ def test_where_everything_is_down_it_says_so_of_each_and_fails(tmp_path: Path) -
         assert findings[key]["advice"]
     assert findings["kafka", "reachable"]["outcome"] == "not checked"
     assert findings["registry", "mlflow"]["outcome"] == "ok"
+
+
+def test_every_replica_is_looked_at_and_an_address_that_is_none_is_told_beside_them(tmp_path: Path) -> None:
+    given = "http://127.0.0.1:1, http://scoring:80a"
+    shown = doctor(tmp_path, "--json", HEADRACE_SCORING_URL=given)
+    assert shown.exit_code == 1
+    services = {found["subject"]: found for found in json.loads(shown.stdout) if found["area"] == "services"}
+    assert {name: found["outcome"] for name, found in services.items()} == dict.fromkeys(SERVICES, "not checked") | {
+        "scoring": "failed",
+        "scoring-2": "failed",
+    }
+    assert "does not answer" in services["scoring"]["found"]
+    assert "http://scoring:80a is no address" in services["scoring-2"]["found"]

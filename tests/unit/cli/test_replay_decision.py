@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from services.cli.replay_decision import replay_decision
-from services.local.simulator import Simulator, SimulatorConfig
+from services.local.simulation.simulator import Simulator, SimulatorConfig
 from services.scoring.handlers import ScoringHandler
 from services.scoring.model import ScoringModel
 from services.scoring.policy.lists import Lists

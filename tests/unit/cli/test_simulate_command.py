@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli import simulate as command
 from services.cli.simulate import simulate
+from services.local.discovery import url_variable
 from services.local.inprocess import InProcessPlatform
 from shared.access.keys import change_keys, new_key
 from shared.access.roles import Role
@@ -58,6 +59,15 @@ def test_payments_happen_now_and_labels_follow_them(ingest: Running, tmp_path: P
     for label in labels(ingest):
         waited = label.occurred_at - known[label.transaction_id].occurred_at
         assert waited.total_seconds() == pytest.approx(0.2)
+
+
+def test_of_several_replicas_the_first_is_sent_to(
+    ingest: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(url_variable("ingest"), f"{ingest.url}, http://127.0.0.1:1")
+    result = CliRunner().invoke(app, ["--home", str(tmp_path), "--for", "0.3s", "--payments-per-second", "100"])
+    assert result.exit_code == 0, result.output
+    assert payments(ingest)
 
 
 def test_another_run_has_the_same_cards_and_other_payments(ingest: Running, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from services.cli.replay import replay
+from services.local.discovery import url_variable
 from shared.contracts.shopping import Item, User
 from shared.runtime.clock import SystemClock
 from tests.unit.ingest.serving import Running, serving
@@ -41,6 +42,15 @@ def test_a_file_is_replayed_and_the_summary_says_what_was_sent(ingest: Running, 
     assert "Sent 3 transactions, 2 labels" in result.output
     assert len(ingest.events("transactions")) == 3
     assert len(ingest.events("labels")) == 2
+
+
+def test_of_several_replicas_the_first_is_sent_to(
+    ingest: Running, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(url_variable("ingest"), f"{ingest.url}, http://127.0.0.1:1")
+    result = CliRunner().invoke(app, [str(file), *MAPPING, "--home", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert len(ingest.events("transactions")) == 5
 
 
 def test_what_is_missing_is_said_in_one_message(ingest: Running, file: Path, tmp_path: Path) -> None:

@@ -89,6 +89,16 @@ def test_a_file_of_keys_that_others_may_read_or_nobody_can_is_told(tmp_path: Pat
     assert told(check_settings(AREA, {}, home=tmp_path)) == {"keys": "failed"}
 
 
+def test_the_mode_of_keys_that_cannot_be_changed_from_here_is_not_held_against_them(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    key, _ = new_key("shop", frozenset({Role.SCORE}), rate_per_second=10, now=SystemClock().now())
+    change_keys(path, lambda keys: [*keys, key])
+    path.chmod(0o440)
+    looked_at = check_settings(AREA, {}, home=tmp_path, writable=lambda folder: folder != tmp_path)
+    assert told(looked_at) == {}
+    assert "1 keys in force" in found(looked_at, "keys")
+
+
 def announced(*versions: int) -> Bus:
     bus = MemoryBus(partitions=1)
     bus.create_topics([MODELS])
@@ -123,6 +133,8 @@ def test_mlflow_that_is_damaged_or_away_is_told_without_its_password(tmp_path: P
     assert told(away) == {"mlflow": "failed"}
     assert "127.0.0.1:1" in found(away, "mlflow")
     assert "secret" not in found(away, "mlflow")
+    misspelt = check_registry(AREA, tmp_path, tracking_uri="http://mlflow:50a", open_bus=announced)
+    assert told(misspelt) == {"mlflow": "failed"}
 
 
 READY = '{"problems": {}}'
@@ -161,14 +173,14 @@ def service(version: str, *, fenced: int = 0, waiting: int = 0, oldest_seconds: 
 
 def test_services_that_are_away_differ_or_are_taken_over_are_told() -> None:
     with answering(service("1.0")) as ingest, answering(service("1.0")) as scoring:
-        assert told(check_services(AREA, {"ingest": ingest, "scoring": scoring}, ["ingest", "scoring"])) == {}
-        away = {"ingest": ingest, "scoring": "http://127.0.0.1:1"}
-        looked_at = check_services(AREA, away, ["ingest", "scoring", "drift"])
+        assert told(check_services(AREA, {"ingest": ingest, "scoring": scoring})) == {}
+        looked_at = check_services(AREA, {"ingest": ingest, "scoring": "http://127.0.0.1:1", "drift": None})
     assert told(looked_at) == {"scoring": "failed", "drift": "not checked"}
     assert "http://127.0.0.1:1 does not answer" in found(looked_at, "scoring")
     other = service("1.1", fenced=3, waiting=7, oldest_seconds=90)
     with answering(service("1.0")) as ingest, answering(other) as scoring:
-        looked_at = check_services(AREA, {"ingest": ingest, "scoring": scoring}, ["ingest", "scoring"])
+        looked_at = check_services(AREA, {"scoring": ingest, "scoring-2": scoring})
     assert told(looked_at) == {"versions": "warning", "taken over": "warning", "journal": "warning"}
-    assert "scoring 1.1 (abc)" in found(looked_at, "versions")
+    assert "scoring-2 1.1 (abc)" in found(looked_at, "versions")
+    assert "scoring-2 3 times" in found(looked_at, "taken over")
     assert "7 payments" in found(looked_at, "journal")

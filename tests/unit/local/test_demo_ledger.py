@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from services.local.demo_ledger import Decided, Ledger, Phase, detection, latency_ms
-from services.local.demo_live import Story, during_and_after, newest_version
-from services.local.demo_plan import DEMO_PLAN, DemoError
-from services.local.demo_shop_ledger import ShopLedger
-from services.local.demo_summary import check, summarise
-from services.local.demo_watch import Seen
-from services.local.simulator import SimulatedPayment, Simulator, SimulatorConfig
+from services.local.demo.ledger import Decided, Ledger, Phase, detection, latency_ms
+from services.local.demo.live import Story, during_and_after, newest_version
+from services.local.demo.plan import DEMO_PLAN, DemoError
+from services.local.demo.shop_ledger import ShopLedger
+from services.local.demo.summary import check, summarise
+from services.local.demo.watch import Seen
+from services.local.simulation.simulator import SimulatedPayment, Simulator, SimulatorConfig
 from shared.contracts.events import Decision, ModelEvent, RetrainingRequest, Verdict
 
 CONFIG = SimulatorConfig(cards=200, merchants=400, bursts_daily=0.05)

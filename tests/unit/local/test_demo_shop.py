@@ -11,15 +11,15 @@ import httpx
 import msgspec
 import pytest
 
-from services.local.demo_plan import DEMO_PLAN, DemoError
-from services.local.demo_shop_history import post_interactions, post_shop
-from services.local.demo_shop_ledger import Answered, ShopLedger, answers_of, by_model
-from services.local.demo_shop_show import ShopShow, ShopStory
-from services.local.demo_shop_traffic import LIST_ITEMS, ShopTraffic
-from services.local.demo_summary import check_shop
-from services.local.demo_watch import News, Seen
-from services.local.shoppers import Shoppers
-from services.local.shoppers_world import ShopConfig
+from services.local.demo.plan import DEMO_PLAN, DemoError
+from services.local.demo.shop_history import post_interactions, post_shop
+from services.local.demo.shop_ledger import Answered, ShopLedger, answers_of, by_model
+from services.local.demo.shop_show import ShopShow, ShopStory
+from services.local.demo.shop_traffic import LIST_ITEMS, ShopTraffic
+from services.local.demo.summary import check_shop
+from services.local.demo.watch import News, Seen
+from services.local.simulation.shop_world import ShopConfig
+from services.local.simulation.shoppers import Shoppers
 from shared.contracts.events import ModelEvent, RetrainingRequest
 from shared.runtime.clock import SystemClock
 
@@ -122,7 +122,7 @@ def test_shoppers_answer_the_lists_they_are_shown_and_only_clicks_name_them() ->
 def test_what_was_bought_may_be_shown_only_where_the_answer_says_that_it_did_not_know(
     degraded: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.local.demo_shop_traffic._FOLLOWED_EVERY_SECONDS", SECONDS_MAX)
+    monkeypatch.setattr("services.local.demo.shop_traffic._FOLLOWED_EVERY_SECONDS", SECONDS_MAX)
     ledger = ShopLedger()
     with visited(Shop(forgets=True, degraded=degraded), Shoppers(CONFIG), ledger):
         wait_until(lambda: len(ledger.answered()) >= 300)
@@ -143,15 +143,15 @@ def test_the_new_collection_is_on_sale_before_anybody_asks_for_it() -> None:
 
 
 def test_a_click_is_followed_until_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.local.demo_shop_traffic._FOLLOWED_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("services.local.demo.shop_traffic._FOLLOWED_EVERY_SECONDS", 0.0)
     ledger = ShopLedger()
     with visited(Shop(), Shoppers(CONFIG), ledger):
         wait_until(lambda: ledger.told_ms() is not None)
 
 
 def test_a_click_that_never_tells_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.local.demo_shop_traffic._FOLLOWED_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr("services.local.demo_shop_traffic._FOLLOWED_SECONDS_MAX", 0.05)
+    monkeypatch.setattr("services.local.demo.shop_traffic._FOLLOWED_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("services.local.demo.shop_traffic._FOLLOWED_SECONDS_MAX", 0.05)
     with visited(Shop(forgets=True), Shoppers(CONFIG), ShopLedger()) as traffic:
         wait_until(lambda: traffic.failure is not None)
     assert "was still offered what they had clicked" in (traffic.failure or "")

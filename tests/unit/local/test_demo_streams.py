@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from services.local.demo_display import DemoDisplay
-from services.local.demo_history import HistoryFeed
-from services.local.demo_ledger import Ledger, Phase
-from services.local.demo_plan import DemoError
-from services.local.demo_rows import LiveRow, ShopRow
-from services.local.demo_traffic import LiveTraffic, with_labels_due
-from services.local.demo_watch import Watch
-from services.local.simulator import SimulatedPayment, Simulator, SimulatorConfig
+from services.local.demo.display import DemoDisplay
+from services.local.demo.history import HistoryFeed
+from services.local.demo.ledger import Ledger, Phase
+from services.local.demo.plan import DemoError
+from services.local.demo.rows import LiveRow, ShopRow
+from services.local.demo.traffic import LiveTraffic, with_labels_due
+from services.local.demo.watch import Watch
+from services.local.simulation.simulator import SimulatedPayment, Simulator, SimulatorConfig
 from shared.bus.base import Outgoing, Record
 from shared.bus.memory import MemoryBus
 from shared.contracts import codec

@@ -165,6 +165,14 @@ def test_a_process_that_is_not_ready_is_the_verdict(tmp_path: Path) -> None:
     assert "drift: its address is not known: set HEADRACE_DRIFT_URL" in told
 
 
+def test_an_address_that_is_none_is_said_of_its_process(tmp_path: Path) -> None:
+    with answering(READY) as url:
+        shown = run(tmp_path, dict.fromkeys(SERVICES, url) | {"scoring": "http://scoring:80a"})
+    assert shown.exit_code == 1
+    assert shown.stdout.splitlines()[0] == "NOT READY: scoring"
+    assert "http://scoring:80a is no address" in " ".join(shown.stdout.split())
+
+
 def test_without_prometheus_the_metrics_tell_what_is_wrong(tmp_path: Path) -> None:
     lagging = READY | {"/metrics": 'headrace_loop_lag_seconds{service="features",loop="features"} 95\n'}
     with answering(READY) as url, answering(lagging) as other:

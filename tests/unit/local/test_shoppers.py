@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from services.local.shoppers import Shoppers
-from services.local.shoppers_world import NOTHING, ShopConfig, draw_next_items, draw_shop, next_item_shares
+from services.local.simulation.shop_world import NOTHING, ShopConfig, draw_next_items, draw_shop, next_item_shares
+from services.local.simulation.shoppers import Shoppers
 from shared.contracts import codec
 from shared.contracts.shopping import Interaction, Item, User
 

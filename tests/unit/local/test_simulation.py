@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from services.ingest.replay.courier import Courier
-from services.local.simulated_payments import LivePayments, Pace
-from services.local.simulation import Progress, Simulation, SimulationPlan
-from services.local.simulator import SimulatorConfig
+from services.local.simulation.sending import Progress, Simulation, SimulationPlan
+from services.local.simulation.sent_payments import LivePayments, Pace
+from services.local.simulation.simulator import SimulatorConfig
 from shared.contracts.events import Label, Transaction
 from shared.runtime.clock import ManualClock
 from tests.unit.ingest.serving import NOW, Running, serving

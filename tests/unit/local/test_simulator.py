@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.local.simulator import (
+from services.local.simulation.simulator import (
     BURST_AMOUNT_CENTS,
     BURST_PAYMENTS,
     BURST_SECONDS,

@@ -8,8 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from services.local.simulator import LARGE_AMOUNT_CENTS, Scenario, SimulatedPayment, Simulator, SimulatorConfig
-from services.local.simulator_change import DISGUISE_CATEGORY, Drift, Rhythm
+from services.local.simulation.change import DISGUISE_CATEGORY, Drift, Rhythm
+from services.local.simulation.simulator import (
+    LARGE_AMOUNT_CENTS,
+    Scenario,
+    SimulatedPayment,
+    Simulator,
+    SimulatorConfig,
+)
 
 CONFIG = SimulatorConfig(seed=7, cards=500, merchants=1_000)
 FROM_DAY, DAYS = 20, 30

@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from services.local.simulator import Simulator, SimulatorConfig
+from services.local.simulation.simulator import Simulator, SimulatorConfig
 from services.training.archive import Archive
 from services.training.backfill import fill_archive
 from services.training.data.dataset import TrainingSet, read_training_set

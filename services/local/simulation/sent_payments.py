@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from services.local.simulator import SimulatedPayment, Simulator, SimulatorConfig
+from services.local.simulation.simulator import SimulatedPayment, Simulator, SimulatorConfig
 from shared.contracts.events import Label, Transaction
 from shared.contracts.ids import derived_event_id
 from shared.runtime.clock import Clock

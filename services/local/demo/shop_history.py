@@ -6,8 +6,8 @@ from itertools import islice, takewhile
 
 import httpx
 
-from services.local.demo_posting import post
-from services.local.shoppers import Shoppers
+from services.local.demo.posting import post
+from services.local.simulation.shoppers import Shoppers
 from shared.contracts.events import Event
 from shared.contracts.topics import INTERACTIONS, ITEMS, USERS, Topic
 

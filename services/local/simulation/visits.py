@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from services.local.shoppers_world import NOTHING, Flags, Floats, Integers, ShopWorld, draw_next_items
+from services.local.simulation.shop_world import NOTHING, Flags, Floats, Integers, ShopWorld, draw_next_items
 
 Kind = Literal["view", "cart", "purchase"]
 KINDS: tuple[Kind, ...] = ("view", "cart", "purchase")

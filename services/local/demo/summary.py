@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from services.local.demo_ledger import Decided, Ledger, Phase, detection, latency_ms
-from services.local.demo_live import Story, during_and_after
-from services.local.demo_plan import DemoError, DemoPlan
-from services.local.demo_rows import ShopSummaryRow, Summary, SummaryRow, ratio
-from services.local.demo_shop_ledger import Answered, ShopLedger, answers_of, by_model
-from services.local.demo_shop_show import ShopStory
+from services.local.demo.ledger import Decided, Ledger, Phase, detection, latency_ms
+from services.local.demo.live import Story, during_and_after
+from services.local.demo.plan import DemoError, DemoPlan
+from services.local.demo.rows import ShopSummaryRow, Summary, SummaryRow, ratio
+from services.local.demo.shop_ledger import Answered, ShopLedger, answers_of, by_model
+from services.local.demo.shop_show import ShopStory
 
 
 def summarise(ledger: Ledger, shop_ledger: ShopLedger, story: Story, *, seconds_total: float) -> Summary:

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from services.local.shoppers import Shoppers
-from services.local.simulated_payments import Pace
+from services.local.simulation.sent_payments import Pace
+from services.local.simulation.shoppers import Shoppers
 from shared.contracts.shopping import Interaction
 from shared.runtime.clock import Clock
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from rich.markup import escape
 
-from services.local.demo_display import DemoDisplay
-from services.local.demo_ledger import Decided, Ledger, Phase, detection, latency_ms
-from services.local.demo_plan import Deadline, DemoError, DemoPlan
-from services.local.demo_rows import LiveRow
-from services.local.demo_shop_show import ShopShow, ShopStory
-from services.local.demo_traffic import LiveTraffic
-from services.local.demo_watch import Seen, Watch
+from services.local.demo.display import DemoDisplay
+from services.local.demo.ledger import Decided, Ledger, Phase, detection, latency_ms
+from services.local.demo.plan import Deadline, DemoError, DemoPlan
+from services.local.demo.rows import LiveRow
+from services.local.demo.shop_show import ShopShow, ShopStory
+from services.local.demo.traffic import LiveTraffic
+from services.local.demo.watch import Seen, Watch
 from shared.contracts.events import DriftAlarm, ModelEvent, RetrainingRequest
 from shared.models.manifest import MODEL_NAME
 from shared.runtime.clock import Clock

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 
-from services.local.demo_ledger import Ledger, Phase
-from services.local.simulator import SimulatedPayment, Simulator
+from services.local.demo.ledger import Ledger, Phase
+from services.local.simulation.simulator import SimulatedPayment, Simulator
 from shared.bus.base import Bus, BusUnavailableError, Outgoing
 from shared.contracts import codec
 from shared.contracts.events import Label

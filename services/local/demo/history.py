@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from services.local.demo_ledger import Ledger, Phase
-from services.local.demo_posting import post
-from services.local.demo_traffic import with_labels_due
-from services.local.simulator import SimulatedPayment, Simulator
+from services.local.demo.ledger import Ledger, Phase
+from services.local.demo.posting import post
+from services.local.demo.traffic import with_labels_due
+from services.local.simulation.simulator import SimulatedPayment, Simulator
 from shared.contracts.events import Label
 from shared.contracts.topics import LABELS, TRANSACTIONS
 from shared.runtime.clock import Clock

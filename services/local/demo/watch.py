@@ -3,7 +3,7 @@
 import threading
 from typing import Generic, NamedTuple, TypeVar
 
-from services.local.demo_ledger import Ledger
+from services.local.demo.ledger import Ledger
 from shared.bus.base import Bus, BusUnavailableError, Record
 from shared.contracts import codec
 from shared.contracts.events import Decision, DriftAlarm, ModelEvent, RetrainingRequest

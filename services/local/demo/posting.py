@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import httpx
 import msgspec
 
-from services.local.demo_plan import DemoError
+from services.local.demo.plan import DemoError
 from shared.contracts.events import Event
 from shared.contracts.topics import Topic
 

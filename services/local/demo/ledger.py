@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.local.simulator import Scenario, SimulatedPayment
+from services.local.simulation.simulator import Scenario, SimulatedPayment
 from shared.contracts.events import Decision
 
 

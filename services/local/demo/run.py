@@ -18,24 +18,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from services.local.demo_display import DemoDisplay
-from services.local.demo_history import HistoryFeed
-from services.local.demo_ledger import Ledger
-from services.local.demo_live import LiveShow, Story
-from services.local.demo_plan import DEMO_PLAN, Deadline, DemoError, DemoPlan
-from services.local.demo_shop_history import post_interactions, post_shop
-from services.local.demo_shop_ledger import ShopLedger
-from services.local.demo_shop_show import ShopShow
-from services.local.demo_shop_traffic import ShopTraffic
-from services.local.demo_summary import check, check_shop, summarise
-from services.local.demo_traffic import LiveTraffic
-from services.local.demo_watch import Watch
+from services.local.demo.display import DemoDisplay
+from services.local.demo.history import HistoryFeed
+from services.local.demo.ledger import Ledger
+from services.local.demo.live import LiveShow, Story
+from services.local.demo.plan import DEMO_PLAN, Deadline, DemoError, DemoPlan
+from services.local.demo.shop_history import post_interactions, post_shop
+from services.local.demo.shop_ledger import ShopLedger
+from services.local.demo.shop_show import ShopShow
+from services.local.demo.shop_traffic import ShopTraffic
+from services.local.demo.summary import check, check_shop, summarise
+from services.local.demo.traffic import LiveTraffic
+from services.local.demo.watch import Watch
 from services.local.errors import PlatformError
 from services.local.model_request import request_training
 from services.local.opening import open_platform
 from services.local.platform import LocalPlatform
-from services.local.shoppers import Shoppers
-from services.local.simulator import Simulator
+from services.local.simulation.shoppers import Shoppers
+from services.local.simulation.simulator import Simulator
 from shared.bus.base import BusUnavailableError
 from shared.contracts.events import ModelEvent
 from shared.contracts.topics import FEATURES, INTERACTIONS, LABELS, Topic

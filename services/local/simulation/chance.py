@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from services.local.simulated_world import Integers
+from services.local.simulation.world import Integers
 
 _DAYS_BEFORE_START_MAX = 28
 """The world starts in its steady state, so days before its first have draws too, and a seed needs a whole number."""

@@ -9,10 +9,10 @@ import httpx
 import msgspec
 import numpy as np
 
-from services.local.demo_plan import DemoError
-from services.local.demo_posting import post
-from services.local.demo_shop_ledger import Answered, ShopLedger
-from services.local.shoppers import Shoppers
+from services.local.demo.plan import DemoError
+from services.local.demo.posting import post
+from services.local.demo.shop_ledger import Answered, ShopLedger
+from services.local.simulation.shoppers import Shoppers
 from shared.contracts.topics import INTERACTIONS, ITEMS
 from shared.runtime.clock import Clock
 

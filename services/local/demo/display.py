@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from services.local.addresses import Addresses, shown_addresses
-from services.local.demo_rows import LiveRow, ShopRow, Summary, milliseconds, ratio
+from services.local.demo.rows import LiveRow, ShopRow, Summary, milliseconds, ratio
 
 _ROWS_SHOWN = 12
 _SHOP_ROWS_SHOWN = 4

@@ -7,9 +7,9 @@ from http import HTTPStatus
 import msgspec
 
 from services.ingest.replay.courier import Courier
-from services.local.shoppers import Shoppers
-from services.local.simulated_payments import LivePayments
-from services.local.simulated_visits import LiveVisits
+from services.local.simulation.sent_payments import LivePayments
+from services.local.simulation.sent_visits import LiveVisits
+from services.local.simulation.shoppers import Shoppers
 from shared.contracts.events import Event
 from shared.contracts.topics import INTERACTIONS, ITEMS, LABELS, TRANSACTIONS, USERS, Topic
 from shared.runtime.clock import Clock

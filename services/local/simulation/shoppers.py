@@ -1,6 +1,6 @@
 """Shoppers who never were: their visits, and how they answer recommendations, with the truth known; seeded, endless.
 
-A visit is a walk over items by the law of the world (shoppers_world); what is looked at may be put into the cart, and
+A visit is a walk over items by the law of the world (shop_world.py); what is looked at may be put into the cart, and
 bought, once. What they are recommended they click with a known probability,
 so a policy's true click-through can be computed beside what an estimator makes of its log.
 """
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.local.shoppers_visits import GOES_ON_SHARE, KINDS, LOOKS_MAX, Kind, draw_further, draw_visits
-from services.local.shoppers_world import (
+from services.local.simulation.shop_world import (
     NOTHING,
     SEGMENTS,
     Flags,
@@ -25,6 +24,7 @@ from services.local.shoppers_world import (
     draw_shop,
     next_item_shares,
 )
+from services.local.simulation.visits import GOES_ON_SHARE, KINDS, LOOKS_MAX, Kind, draw_further, draw_visits
 from shared.contracts.ids import derived_event_id
 from shared.contracts.shopping import Interaction, Item, User
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from services.local.simulated_world import Flags, Floats, Payments, World
+from services.local.simulation.world import Flags, Floats, Payments, World
 
 DriftKind = Literal["covariate", "concept", "prior", "new_pattern"]
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.local.shoppers_world import ShopConfig
-from services.local.simulator import SimulatorConfig
+from services.local.simulation.shop_world import ShopConfig
+from services.local.simulation.simulator import SimulatorConfig
 from shared.runtime.clock import Clock
 
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from services.local.demo_plan import DemoError, DemoPlan
-from services.local.demo_rows import ShopRow, ratio
-from services.local.demo_shop_ledger import Answered, ShopLedger, answers_of
-from services.local.demo_shop_traffic import ShopTraffic
-from services.local.demo_watch import News, Seen
+from services.local.demo.plan import DemoError, DemoPlan
+from services.local.demo.rows import ShopRow, ratio
+from services.local.demo.shop_ledger import Answered, ShopLedger, answers_of
+from services.local.demo.shop_traffic import ShopTraffic
+from services.local.demo.watch import News, Seen
 from shared.contracts.events import ModelEvent, RetrainingRequest
 from shared.models.manifest import RECOMMENDATION
 from shared.runtime.clock import Clock

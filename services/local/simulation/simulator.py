@@ -5,7 +5,7 @@ Bontempi: "Reproducible Machine Learning for Credit Card Fraud Detection", 2022,
 pattern that can be switched on while the stream runs, so that a model meets what it has not learnt. The devices are
 ours too: a card's owner pays online from one or two of their own, a fraudster from one that all the cards in their
 hands share, changed every two weeks. Card testing is a script's, which tells no device. A rhythm of weekends and
-paydays, and drifts, are ours as well (simulator_change); there are none unless asked for.
+paydays, and drifts, are ours as well (change.py); there are none unless asked for.
 """
 
 import itertools
@@ -17,9 +17,9 @@ from enum import Enum
 
 import numpy as np
 
-from services.local import simulator_change as change
-from services.local.simulated_world import Flags, Floats, Integers, Payments, World, draw_world
-from services.local.simulator_chance import Chance, Stream
+from services.local.simulation import change
+from services.local.simulation.chance import Chance, Stream
+from services.local.simulation.world import Flags, Floats, Integers, Payments, World, draw_world
 from shared.contracts.events import Label, Transaction
 from shared.contracts.ids import derived_event_id
 

@@ -1,0 +1,1 @@
+"""The demo: the whole life of two models, shown as it happens."""
