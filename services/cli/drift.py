@@ -85,7 +85,7 @@ def _fetched(path: str, home: Path, url: str | None, api_key: str | None) -> byt
     headers = {"X-API-Key": api_key} if api_key else {}
     try:
         answer = httpx.get(f"{base_url.rstrip('/')}{path}", headers=headers, timeout=_HTTP_SECONDS_MAX)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PlatformError(f"drift at {base_url} does not answer: {error}; see `headrace status`") from error
     if answer.status_code in {401, 403}:
         raise PlatformError(

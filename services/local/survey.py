@@ -84,7 +84,7 @@ def _drift(processes: list[Process], api_key: str | None) -> tuple[list[ModelSta
         if answer.status_code in {401, 403}:
             return None, "it asks for the key of an admin: set HEADRACE_API_KEY"
         return msgspec.json.decode(answer.raise_for_status().content, type=Snapshot).models, None
-    except (httpx.HTTPError, msgspec.MsgspecError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError) as error:
         return None, f"it does not tell: {error}"
 
 
