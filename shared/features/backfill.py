@@ -189,7 +189,8 @@ def _told(payments: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     return joined.filter(~is_before | (pl.col("payment_arrival") == last_before)).select(
         "label_row",
         "payment_row",
-        turn=2 * pl.col("arrival"),
+        # One that is still to come is told when it comes: until then its id may be that of another card's payment.
+        turn=pl.when(is_before).then(2 * pl.col("arrival")).otherwise(2 * pl.col("payment_arrival") - 1),
     )
 
 
